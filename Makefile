@@ -1,0 +1,34 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test check demo clean
+
+help: ## Show the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-8s %s\n", $$1, $$2}'
+
+# versions that this state of the project is tested with; pyproject.toml has the ranges
+$(BIN)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(BIN)/.ready ## Install ear and its tools into .venv
+
+test: $(BIN)/.ready ## Run the tests
+	$(BIN)/python -m pytest
+
+check: $(BIN)/.ready ## Lint, types, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+demo: $(BIN)/.ready ## Draw ears, train on them, show what came of it
+	rm -rf demo
+	$(BIN)/ear synth demo/ears --count 400 --seed 0
+	$(BIN)/ear train --preset tiny --train-manifest demo/ears/train_teacher.npy --val-manifest demo/ears/val_teacher.npy --run-dir demo/runs
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache

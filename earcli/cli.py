@@ -1,0 +1,66 @@
+"""The `ear` command: registers the sub-commands and turns an EarError into one red line and exit code 1."""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from earcli import __version__
+from earcli.commands import resume, synth, train
+from earcli.errors import EarError
+from earcli.reporting.console import show_error
+
+app = typer.Typer(
+    name="ear",
+    help="Learns the anatomy of the human ear from unlabelled pictures and hands it to other models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ear {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None: ...
+
+
+def _register(command: Callable[..., None]) -> None:
+    """Adds a sub-command, with --debug, behind the one place where errors end."""
+    signature = inspect.signature(command)
+    option = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+    debug = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
+
+    @functools.wraps(command)
+    def guarded(*args: Any, debug: bool, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except EarError as error:
+            if debug:
+                raise
+            show_error(str(error))
+            raise typer.Exit(1) from None
+
+    guarded.__signature__ = signature.replace(parameters=[*signature.parameters.values(), debug])  # type: ignore[attr-defined]
+    guarded.__annotations__ = {**command.__annotations__, "debug": option}
+    app.command(command.__name__)(guarded)
+
+
+for _command in (train.train, resume.resume, synth.synth):
+    _register(_command)
+
+
+def main() -> None:
+    """The entry point."""
+    sys.exit(app())

@@ -1,0 +1,22 @@
+"""`ear resume`: go on with a run that was stopped."""
+
+from typing import Annotated, Any
+
+import typer
+
+from earcli.options import with_knobs
+
+
+@with_knobs(resumable_only=True)
+def resume(
+    ctx: typer.Context,
+    checkpoint: Annotated[
+        str, typer.Argument(help="A complete checkpoint: a file, or last.ckpt of the newest run.")
+    ] = "last.ckpt",
+    *,
+    knobs: dict[str, Any],
+) -> None:
+    """Go on with a run, in its folder, as if it had never stopped."""
+    from earcli.commands.session import take_up
+
+    take_up(checkpoint, knobs)

@@ -1,0 +1,111 @@
+"""What `ear train` and `ear resume` share: load, train, say what came of it."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+
+from earcli.analysis.evaluation import mean_image_psnr
+from earcli.config import TrainConfig, flag
+from earcli.data.cache import Crops, load_crops
+from earcli.data.manifest import read_manifest
+from earcli.errors import CheckpointError, ConfigError
+from earcli.models.weights import read_checkpoint, read_trunk, read_vgg
+from earcli.reporting.console import ProgressBar, TrainingReport
+from earcli.runs import RunFolder, find_checkpoint
+from earcli.training.precision import choose_precision
+
+if TYPE_CHECKING:
+    from earcli.training.module import TeacherModule
+
+SHOWN_SKIPPED = 3
+
+
+def take_up(wanted: str, knobs: Mapping[str, Any]) -> None:
+    """Goes on with a run that was stopped; `knobs` are those given on the command line.
+
+    Raises:
+        ConfigError: a knob that cannot change in the middle of a run, or nothing left to train.
+        CheckpointError: no such checkpoint, or one without the optimiser's state.
+    """
+    refused = [flag(f.name) for f in fields(TrainConfig) if f.name in knobs and not f.metadata["resumable"]]
+    if refused:
+        raise ConfigError(f"{', '.join(refused)} cannot change when a run is resumed. Start a new run for that.")
+    path = find_checkpoint(wanted, knobs.get("run_dir", Path("runs")))
+    checkpoint = read_checkpoint(path)
+    if "optimizer_states" not in checkpoint:
+        raise CheckpointError(f"{path} holds weights only, for use, not to go on from. Give the run's last.ckpt.")
+    run = RunFolder(path.absolute().parents[1])
+    if path.absolute().parent != run.checkpoints:
+        raise CheckpointError(f"{path} lies in no run folder. Give runs/NAME/version_N/checkpoints/last.ckpt.")
+    plain = {key: str(value) if isinstance(value, Path) else value for key, value in knobs.items()}
+    place = {"run_dir": str(run.path.parents[1]), "run_name": run.path.parent.name}
+    config = TrainConfig.from_dict({**checkpoint["hyper_parameters"], **plain, **place}, str(path))
+    done = checkpoint["ear"]["epochs_done"]
+    if done >= config.epochs:
+        raise ConfigError(f"{path} has all of its {done} epochs. Give --epochs more than {done} to go on.")
+    train(config, (run, path))
+
+
+def train(config: TrainConfig, resume: tuple[RunFolder, Path] | None = None) -> None:
+    """Loads what training needs, trains, and says where everything is."""
+    config = choose_precision(config)
+    # weights come before pictures, and both before Lightning, which takes seconds to import
+    trunk = None if resume else read_trunk(config.resnet_version, config.weights)
+    vgg = read_vgg(config.perceptual_weights) if config.perceptual_weight else None
+    console = Console()
+    with ProgressBar(console) as progress:
+        report = TrainingReport(console, progress)
+        train_crops = _load(config, config.train_manifest, config.limit_train, report)
+        val_crops = _load(config, config.val_manifest, config.limit_val, report)
+        from earcli.training.callbacks import InterruptedTraining
+        from earcli.training.trainer import Pretrained, train_teacher
+
+        report.note(f"{len(train_crops)} ears to learn from, {len(val_crops)} to validate on; {config.precision}")
+        if vgg is None:
+            report.note("the perceptual term is off")
+        try:
+            run, module = train_teacher(config, train_crops, val_crops, Pretrained(trunk, vgg), report, resume)
+        except InterruptedTraining as stopped:
+            report.note(f"stopped; go on with: {resume_command(stopped.last)}" if stopped.last else "stopped")
+            raise typer.Exit(128 + stopped.signal_number) from None
+    for line in summary(config, run, module, mean_image_psnr(train_crops.pixels, val_crops.pixels)):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _load(config: TrainConfig, path: Path, limit: int | None, report: TrainingReport) -> Crops:
+    manifest = read_manifest(path, config.root_dir).limit(limit, config.seed)
+    crops = load_crops(manifest, config.image_size, config.run_dir / ".cache", config.num_workers, report.progress)
+    for item in crops.skipped[:SHOWN_SKIPPED]:
+        report.note(f"skipped {item.path}: {item.reason}")
+    if len(crops.skipped) > SHOWN_SKIPPED:
+        report.note(f"skipped {len(crops.skipped)} of {len(manifest)} pictures in all; skipped.csv lists them")
+    return crops
+
+
+def resume_command(checkpoint: Path, *more: str) -> str:
+    return shlex.join(["ear", "resume", str(checkpoint), *more])
+
+
+def summary(config: TrainConfig, run: RunFolder, module: "TeacherModule", baseline: float) -> list[str]:
+    """What came of a run that trained to its end."""
+    best = run.best()[0]
+    lines = [
+        f"validation PSNR {module.record['val/psnr']:.2f} dB, SSIM {module.record['val/ssim']:.3f}; "
+        f"the mean training image alone gives {baseline:.2f} dB",
+        f"best epoch {best.epoch}, validation loss {best.val_loss:.4f}: {best.path}",
+        f"run folder {run.path}: metrics.csv, reconstructions/, checkpoints/",
+        f"train on: {resume_command(run.last, '--epochs', str(config.epochs * 2))}",
+        f"curves: tensorboard --logdir {shlex.quote(str(run.path))}",
+    ]
+    if module.anneal_start is None and config.kl_weight:
+        lines.append(
+            f"KL annealing never began: validation PSNR stayed under {config.kl_anneal_threshold_psnr:g} dB, so the "
+            "latent space was never drawn towards N(0, I) and samples will be poor. Train longer, or lower "
+            "--kl-anneal-threshold-psnr."
+        )
+    return lines

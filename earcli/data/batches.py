@@ -1,0 +1,79 @@
+"""Batches of cached crops, in an order that is a pure function of seed and epoch."""
+
+from collections.abc import Iterator
+from typing import TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from earcli.data.cache import Crops
+
+
+class Batch(TypedDict):
+    """`pixels` (B, 3, S, S) uint8, channels last in memory; `subject` (B,), -1 where unknown."""
+
+    pixels: Tensor
+    subject: Tensor
+
+
+class CropDataset(Dataset[Batch]):
+    """Cached crops, read a whole batch at a time."""
+
+    def __init__(self, crops: Crops) -> None:
+        self.pixels = crops.pixels
+        self.subjects = torch.from_numpy(crops.manifest.subject_numbers())
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, indices: NDArray[np.int64]) -> Batch:
+        pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[indices]))
+        return {"pixels": pixels.permute(0, 3, 1, 2), "subject": self.subjects[indices]}
+
+
+class EpochBatches:
+    """The batches of one epoch as index arrays, from any batch on; one share of each for every process.
+
+    Args:
+        count: samples in the set.
+        batch_size: samples per batch and process.
+        order: `(seed, epoch)` shuffles and drops a last partial batch; None keeps the order and every sample.
+        start: first batch.
+        rank, world_size: which of how many processes this is.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        batch_size: int,
+        order: tuple[int, int] | None,
+        start: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.indices = np.arange(count) if order is None else np.random.default_rng(order).permutation(count)
+        self.global_size = batch_size * world_size
+        self.length = count // self.global_size if order is not None else -(-count // self.global_size)
+        self.start, self.rank, self.world_size = start, rank, world_size
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        for number in range(self.start, self.length):
+            batch = self.indices[number * self.global_size : (number + 1) * self.global_size]
+            yield batch[self.rank :: self.world_size]
+
+
+def batch_loader(crops: Crops, batches: EpochBatches) -> DataLoader[Batch]:
+    """A loader in this very process: reading a cached batch is a copy, less work than handing it over would be."""
+    return DataLoader(
+        CropDataset(crops),
+        sampler=batches,
+        batch_size=None,
+        num_workers=0,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -1,0 +1,89 @@
+"""From a picture file to pixels: upright, RGB, cropped, square."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from earcli.errors import DataError
+
+
+class BadPictureError(DataError):
+    """One picture cannot be used; the message is the reason, for `skipped.csv`."""
+
+
+def read_crop(path: Path, box: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+    """Reads one ear: EXIF orientation applied, RGB, cropped to its box, stretched to a square by a bilinear resize.
+
+    Args:
+        box: x, y, width, height in pixels of the upright picture, cut at its borders; NaN for the whole picture.
+        size: side of the result.
+
+    Returns:
+        (size, size, 3) uint8. Ears are about 1:1.4, so the stretch changes their aspect.
+
+    Raises:
+        BadPictureError: the file is missing, no picture, truncated, too large, or the box holds no pixel of it.
+    """
+    image = read_picture(path)
+    if not np.isnan(box[0]):
+        image = image.crop(_pixel_box(box, image.size))
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def read_picture(path: Path) -> Image.Image:
+    """A picture as upright RGB; alpha is laid over white, 16-bit grey keeps its high byte.
+
+    Raises:
+        BadPictureError: the file is missing, no picture, truncated, or over Pillow's bomb limit.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise BadPictureError("empty file")
+        with Image.open(path) as image:
+            limit = Image.MAX_IMAGE_PIXELS
+            if limit is not None and image.width * image.height > limit:
+                raise BadPictureError(f"{image.width}×{image.height} pixels are over the limit of {limit}")
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except BadPictureError:
+        raise
+    except FileNotFoundError as error:
+        raise BadPictureError("no such file") from error
+    except Image.DecompressionBombError as error:
+        raise BadPictureError("over Pillow's limit of pixels") from error
+    except UnidentifiedImageError as error:
+        raise BadPictureError("not a picture that Pillow can read") from error
+    except Exception as error:  # a damaged file can raise anything from any decoder
+        raise BadPictureError(f"unreadable ({type(error).__name__}: {error})") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        # 16-bit grey: convert() would clip everything above 255 to white
+        values = np.asarray(image, dtype=np.float64)
+        scale = 256 if values.max(initial=0) > 255 else 1
+        image = Image.fromarray((values / scale).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _pixel_box(box: NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    x, y, width, height = box
+    if not np.isfinite(box).all():
+        raise BadPictureError("box is not finite")
+    left, top = max(round(x), 0), max(round(y), 0)
+    right, bottom = min(round(x + width), size[0]), min(round(y + height), size[1])
+    if width <= 0 or height <= 0:
+        raise BadPictureError(f"box of {width:g}×{height:g} pixels is empty")
+    if right <= left or bottom <= top:
+        raise BadPictureError(f"box {box.tolist()} lies outside the picture of {size[0]}×{size[1]} pixels")
+    return left, top, right, bottom
+
+
+def quiet_decoding() -> warnings.catch_warnings:
+    """A context in which Pillow does not warn: what it warns of is refused, or does not touch the pixels."""
+    return warnings.catch_warnings(action="ignore")

@@ -1,0 +1,33 @@
+"""The errors that a user can cause and mend. Each message says what was found, what was wanted, what to do."""
+
+
+class EarError(Exception):
+    """Base of every error that ends a command with one line and exit code 1."""
+
+
+class ConfigError(EarError):
+    """A knob has a value that it cannot have."""
+
+
+class ManifestError(EarError):
+    """A manifest is missing, malformed, or carries code."""
+
+
+class DataError(EarError):
+    """The pictures that a manifest names cannot be used."""
+
+
+class WeightsError(EarError):
+    """Pretrained weights are missing or do not fit."""
+
+
+class CheckpointError(EarError):
+    """A checkpoint is missing, damaged, foreign, or carries code."""
+
+
+class RunError(EarError):
+    """A run folder cannot be made, written or found."""
+
+
+class TrainingError(EarError):
+    """Training cannot go on: the loss is not finite, or memory ran out."""

@@ -1,0 +1,40 @@
+"""Terms on the latent space. Each returns a scalar in fp32."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+TEMPERATURE = 0.5
+
+
+def kl_nats(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mu, exp(logvar)) ‖ N(0, I)) in nats, summed over dimensions, mean over images; both (B, latent_dim)."""
+    return 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(1).mean()
+
+
+def nt_xent(first: Tensor, second: Tensor, subjects: Tensor | None = None) -> Tensor:
+    """Normalised temperature-scaled cross entropy (Chen et al. 2020, arXiv:2002.05709, eq. 1), temperature 0.5.
+
+    Row i of `first` and row i of `second`, both (B, D), are two draws of one ear; all other ears are negatives,
+    but not those of the same subject.
+
+    Args:
+        subjects: (B,) integers; a negative number stands for an unknown subject, which equals no other.
+
+    Returns:
+        The mean over all 2B draws; 0 for a batch of one, which has no negatives.
+    """
+    count = len(first)
+    if count == 1:
+        return first.new_zeros(())
+    with torch.autocast(first.device.type, enabled=False):
+        z = F.normalize(torch.cat([first, second]).float(), dim=1)
+        similarity = z @ z.T / TEMPERATURE  # (2B, 2B)
+        index = torch.arange(2 * count, device=z.device)
+        partner = index.roll(count)
+        excluded = index[:, None] == index[None, :]
+        if subjects is not None:
+            twice = subjects.repeat(2)
+            same = (twice[:, None] == twice[None, :]) & (twice >= 0)[:, None]
+            excluded = excluded | (same & (partner[:, None] != index[None, :]))
+        return F.cross_entropy(similarity.masked_fill(excluded, -torch.inf), partner)

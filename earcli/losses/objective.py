@@ -1,0 +1,88 @@
+"""The seven-term objective."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from earcli.losses import latent, pixel
+from earcli.losses.perceptual import PerceptualLoss
+
+TERMS = ("l1", "perceptual", "ssim_loss", "edge", "contrastive", "center", "kl")
+
+
+class Losses(NamedTuple):
+    """The weighted total, a scalar to minimise, and the terms by name, unweighted. All are fp32 scalars."""
+
+    total: Tensor
+    terms: dict[str, Tensor]
+
+
+class Objective(nn.Module):
+    """l1 + w_p·perceptual + w_s·ssim_loss + w_e·edge + w_c·contrastive + w_m·center + w_KL·kl.
+
+    A term of weight 0 is not computed and does not appear among the terms, but for `kl`, whose weight comes with each
+    call and starts at 0.
+
+    Args:
+        perceptual: None switches the perceptual term off.
+    """
+
+    def __init__(
+        self,
+        perceptual: PerceptualLoss | None,
+        *,
+        perceptual_weight: float = 1.0,
+        ssim_weight: float = 1.0,
+        edge_weight: float = 0.5,
+        contrastive_weight: float = 0.05,
+        center_weight: float = 3.0,
+    ) -> None:
+        super().__init__()
+        self.perceptual = perceptual if perceptual_weight else None
+        self.weights = {
+            "l1": 1.0,
+            "perceptual": perceptual_weight if perceptual is not None else 0.0,
+            "ssim_loss": ssim_weight,
+            "edge": edge_weight,
+            "contrastive": contrastive_weight,
+            "center": center_weight,
+        }
+
+    def forward(
+        self,
+        reconstruction: Tensor,
+        target: Tensor,
+        mu: Tensor,
+        logvar: Tensor,
+        draws: tuple[Tensor, Tensor] | None,
+        kl_weight: float,
+        subjects: Tensor | None = None,
+    ) -> Losses:
+        """Computes the terms.
+
+        Args:
+            reconstruction, target: images (B, 3, H, W) in [-1, 1].
+            mu, logvar: the posterior, (B, latent_dim).
+            draws: two posterior draws per ear, (B, latent_dim) each, for the contrastive term; None leaves it out.
+            kl_weight: w_KL at this step.
+            subjects: see `nt_xent`.
+        """
+        with torch.autocast(target.device.type, enabled=False):
+            reconstruction, target = reconstruction.float(), target.float()
+            difference = reconstruction - target
+            terms = {"l1": pixel.l1(difference)}
+            if self.weights["ssim_loss"]:
+                terms["ssim_loss"] = pixel.ssim_loss(reconstruction, target)
+            if self.weights["edge"]:
+                terms["edge"] = pixel.edge(difference)
+            if self.weights["center"]:
+                terms["center"] = pixel.center(difference)
+            if self.weights["contrastive"] and draws is not None:
+                terms["contrastive"] = latent.nt_xent(*draws, subjects)
+            terms["kl"] = latent.kl_nats(mu, logvar) / mu.shape[1]
+        if self.perceptual is not None:
+            terms["perceptual"] = self.perceptual(reconstruction, target)
+        weights = {**self.weights, "kl": kl_weight}
+        total = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
+        return Losses(total, terms)

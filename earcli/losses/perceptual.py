@@ -1,0 +1,67 @@
+"""The perceptual term: how far apart two images are for a VGG16 that was trained to name things."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from earcli.errors import WeightsError
+
+# indices of torchvision's vgg16().features: convolutions, and the ones whose ReLU is compared
+CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)
+COMPARED = (2, 7, 14, 21)  # relu1_2, relu2_2, relu3_3, relu4_3
+POOLED_BEFORE = (5, 10, 17)
+WIDTHS = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class PerceptualLoss(nn.Module):
+    """Mean absolute difference of VGG16 features, mean over four layers (after Johnson et al. 2016, arXiv:1603.08155).
+
+    Images are (B, 3, H, W) in [-1, 1]. The weights are buffers that no checkpoint keeps: they are frozen, and belong
+    to whoever trained them.
+
+    Args:
+        state: the state dict of torchvision's `vgg16`, or of its first 22 features.
+
+    Raises:
+        WeightsError: a weight is missing or has another shape.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, state: dict[str, Tensor]) -> None:
+        super().__init__()
+        channels = 3
+        for index, width in zip(CONVOLUTIONS, WIDTHS, strict=True):
+            shapes = {"weight": (width, channels, 3, 3), "bias": (width,)}
+            for kind, shape in shapes.items():
+                value = state.get(f"features.{index}.{kind}")
+                if value is None or value.shape != shape:
+                    raise WeightsError(f"--perceptual-weights is no VGG16: features.{index}.{kind} must be {shape}.")
+                if kind == "weight":
+                    value = value.contiguous(memory_format=torch.channels_last)
+                self.register_buffer(f"{kind}{index}", value.float(), persistent=False)
+            channels = width
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """relu1_2, relu2_2, relu3_3 and relu4_3 of images in [-1, 1]."""
+        x = ((images + 1) / 2 - self.mean) / self.std
+        result = []
+        for index in CONVOLUTIONS:
+            if index in POOLED_BEFORE:
+                x = F.max_pool2d(x, 2)
+            x = F.conv2d(x, self.get_buffer(f"weight{index}"), self.get_buffer(f"bias{index}"), padding=1).relu_()
+            if index in COMPARED:
+                result.append(x)
+        return result
+
+    def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
+        with torch.no_grad():  # a graph of the target's pass would cost a third more work
+            wanted = self.features(target)
+        distances = [
+            F.l1_loss(a.float(), b.float()) for a, b in zip(self.features(reconstruction), wanted, strict=True)
+        ]
+        return torch.stack(distances).mean()

@@ -1,0 +1,66 @@
+"""How alike two images are. Images are (B, 3, H, W) in [0, 1]; results are one number per image, (B,), in fp32."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """Maps [-1, 1] to [0, 1], in fp32."""
+    return (images.float() + 1) / 2
+
+
+def mse(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared error of each image."""
+    return (a.float() - b.float()).square().mean((1, 2, 3))
+
+
+def psnr_from_mse(error: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB for data range 1: −10·log10(MSE); infinite where the images are the same."""
+    return -10 * torch.log10(error)
+
+
+def psnr(a: Tensor, b: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each image in dB, data range 1."""
+    return psnr_from_mse(mse(a, b))
+
+
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Structural similarity of each image (Wang et al. 2004, doi:10.1109/TIP.2003.819861), data range 1.
+
+    11×11 Gaussian window of σ = 1.5, K1 = 0.01, K2 = 0.03, mean over channels and over the positions where the
+    whole window lies inside the image: what torchmetrics computes with its defaults.
+    """
+    a, b = a.float(), b.float()
+    with torch.autocast(a.device.type, enabled=False):  # variances are small differences: bf16 would lose them
+        rows = _window_matrix(a.shape[-2], a.device)  # (H - 10, H)
+        columns = _window_matrix(a.shape[-1], a.device).T
+
+        def blur(x: Tensor) -> Tensor:
+            # a banded matrix from either side: the same sum as a convolution, and faster on every device
+            return rows @ x @ columns
+
+        mean_a, mean_b = blur(a), blur(b)
+        mean_aa, mean_bb, mean_ab = mean_a.square(), mean_b.square(), mean_a * mean_b
+        var_a, var_b = blur(a * a) - mean_aa, blur(b * b) - mean_bb
+        covariance = blur(a * b) - mean_ab
+        c1, c2 = 0.01**2, 0.03**2
+        luminance = (2 * mean_ab + c1) / (mean_aa + mean_bb + c1)
+        structure = (2 * covariance + c2) / (var_a.clamp(min=0) + var_b.clamp(min=0) + c2)
+        return (luminance * structure).mean((1, 2, 3))
+
+
+@cache
+def _window_matrix(size: int, device: torch.device) -> Tensor:
+    """(size - 10, size): row i holds the Gaussian window over positions i to i + 10."""
+    offsets = torch.arange(SSIM_WINDOW, device=device) - SSIM_WINDOW // 2
+    window = torch.exp(-0.5 * (offsets / SSIM_SIGMA) ** 2)
+    window = window / window.sum()
+    count = size - SSIM_WINDOW + 1
+    matrix = torch.zeros(count, size, device=device)
+    for row in range(count):
+        matrix[row, row : row + SSIM_WINDOW] = window
+    return matrix

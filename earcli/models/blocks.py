@@ -1,0 +1,68 @@
+"""The parts that encoder and decoder are built of. Everything is (B, C, H, W)."""
+
+import torch
+from torch import Tensor, nn
+
+
+def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
+    # no bias: the batch norm that follows takes any constant away, so it could never learn
+    return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+
+
+def start_as_identity(last_norm: nn.Module) -> None:
+    """Silences a residual branch, so that depth comes in as it learns (Goyal et al. 2017, arXiv:1706.02677)."""
+    assert isinstance(last_norm, nn.BatchNorm2d)
+    nn.init.zeros_(last_norm.weight)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions around an identity (He et al. 2016, arXiv:1512.03385, figure 2)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            conv3x3(channels, channels),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            conv3x3(channels, channels),
+            nn.BatchNorm2d(channels),
+        )
+        start_as_identity(self.body[-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + x)
+
+
+class SpatialAttention(nn.Module):
+    """Weighs each position by what the channels' mean and maximum say there (Woo et al. 2018, arXiv:1807.06521)."""
+
+    def __init__(self, kernel_size: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)  # (B, 2, H, W)
+        return x * torch.sigmoid(self.conv(pooled))
+
+
+def adaptation_stage(in_channels: int, out_channels: int, kernel_size: int, *, residual: bool) -> nn.Sequential:
+    """3×3 convolution, batch norm, ReLU, a residual block where wanted, spatial attention."""
+    layers: list[nn.Module] = [
+        conv3x3(in_channels, out_channels),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    ]
+    if residual:
+        layers.append(ResidualBlock(out_channels))
+    return nn.Sequential(*layers, SpatialAttention(kernel_size))
+
+
+def upsample_stage(in_channels: int, out_channels: int, *, residual: bool) -> nn.Sequential:
+    """A residual block where wanted, then a 4×4 transposed convolution that doubles height and width."""
+    layers: list[nn.Module] = [ResidualBlock(in_channels)] if residual else []
+    return nn.Sequential(
+        *layers,
+        nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )

@@ -1,0 +1,119 @@
+"""The encoder: a ResNet trunk, three adaptation stages, and the two heads of the posterior."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Self
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from earcli.models.blocks import adaptation_stage
+
+LOGVAR_RANGE = (-10.0, 10.0)
+FIRST_LOGVAR = -5.0
+
+
+class Posterior(NamedTuple):
+    """The diagonal Gaussian q(z|x). Unpacks as `mu, logvar`, both (B, latent_dim), in fp32."""
+
+    mu: Tensor
+    logvar: Tensor
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """A draw by the reparametrisation trick (Kingma and Welling 2014, arXiv:1312.6114), (B, latent_dim)."""
+        noise = torch.randn(self.mu.shape, generator=generator, device=self.mu.device, dtype=self.mu.dtype)
+        return self.mu + torch.exp(0.5 * self.logvar) * noise
+
+
+def base_width(trunk_channels: int) -> int:
+    """The width w that the other widths follow: a quarter of the trunk's channels C, but at least 256.
+
+    The adaptation stages have C/2, w, w channels, the decoder w, w, w/2, w/4, w/8, w/16; w is 512 on a ResNet-50.
+    """
+    return max(trunk_channels // 4, 256)
+
+
+class EarEncoder(nn.Module):
+    """Maps images (B, 3, S, S) in [-1, 1] to a `Posterior` over latent_dim dimensions.
+
+    Args:
+        latent_dim: dimensions of the latent space.
+        image_size: side S in pixels, a multiple of 32.
+        resnet_version: a torchvision ResNet, `resnet18` to `resnet152`, with random weights.
+        freeze_layers: 0 trains everything; k keeps the stem and layers 1 to k as they are, batch norms in eval.
+    """
+
+    def __init__(self, latent_dim: int, image_size: int, resnet_version: str, freeze_layers: int = 0) -> None:
+        super().__init__()
+        self.image_size = image_size
+        resnet = torchvision.models.get_model(resnet_version, weights=None, zero_init_residual=True)
+        self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
+        self.layers = nn.ModuleList([resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4])
+        channels = resnet.fc.in_features
+        self.width = base_width(channels)
+        self.adapt = nn.ModuleList(
+            [
+                adaptation_stage(channels, channels // 2, 7, residual=True),
+                adaptation_stage(channels // 2, self.width, 5, residual=True),
+                adaptation_stage(self.width, self.width, 3, residual=False),
+            ]
+        )
+        flat = self.width * (image_size // 32) ** 2
+        self.mu_head = nn.Linear(flat, latent_dim)
+        self.logvar_head = nn.Linear(flat, latent_dim)
+        # a posterior of σ = 0.08 lets the code through from the first step; σ = 1 would drown it for many
+        nn.init.zeros_(self.logvar_head.weight)
+        nn.init.constant_(self.logvar_head.bias, FIRST_LOGVAR)
+        self.freeze(freeze_layers)
+
+    def load_trunk(self, state: Mapping[str, Tensor]) -> None:
+        """Fills the trunk from a state dict of the same torchvision ResNet, without its classifier."""
+        names = {
+            "conv1.": "stem.0.",
+            "bn1.": "stem.1.",
+            **{f"layer{n + 1}.": f"layers.{n}." for n in range(4)},
+        }
+        renamed = {
+            names[p] + key.removeprefix(p): value for key, value in state.items() for p in names if key.startswith(p)
+        }
+        self.load_state_dict(renamed, strict=False)
+
+    def freeze(self, freeze_layers: int) -> None:
+        """Freezes the stem and the first `freeze_layers` layers of the trunk; 0 frees everything."""
+        self.frozen = [self.stem, *self.layers[:freeze_layers]] if freeze_layers else []
+        for module in (self.stem, *self.layers):
+            module.requires_grad_(module not in self.frozen)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
+
+    def trunk_parameters(self) -> list[nn.Parameter]:
+        """The parameters that pretrained weights fill."""
+        return [*self.stem.parameters(), *self.layers.parameters()]
+
+    def extract_features(self, images: Tensor) -> dict[str, Tensor]:
+        """The pyramid by name: `stride4`, `stride8`, `stride16`, `stride32`, `adapt1`, `adapt2`, `adapt3`.
+
+        The adapted maps have stride 32. Channels are 256, 512, 1024, 2048, 1024, 512, 512 on a ResNet-50.
+
+        Raises:
+            ValueError: images of another shape than (B, 3, H, W) with H and W multiples of 32.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 32 or images.shape[3] % 32:
+            raise ValueError(f"images must be (B, 3, H, W), H and W multiples of 32, got {tuple(images.shape)}")
+        features = {}
+        x = self.stem(images)
+        for stride, layer in zip((4, 8, 16, 32), self.layers, strict=True):
+            features[f"stride{stride}"] = x = layer(x)
+        for number, stage in enumerate(self.adapt, 1):
+            features[f"adapt{number}"] = x = stage(x)
+        return features
+
+    def forward(self, images: Tensor) -> Posterior:
+        x = self.extract_features(images)["adapt3"].flatten(1)  # (B, w·(S/32)²)
+        mu, logvar = self.mu_head(x).float(), self.logvar_head(x).float()
+        return Posterior(mu, logvar.clamp(*LOGVAR_RANGE))

@@ -1,0 +1,153 @@
+"""Reading weights that others wrote: training checkpoints and pretrained networks. No file runs code."""
+
+import pickle
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+import torchvision
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from earcli.errors import CheckpointError, WeightsError
+
+CONNECT_SECONDS = 10
+MODEL_PREFIX, AVERAGE_PREFIX = "model.", "average."
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Reads a checkpoint that `ear train` wrote.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, not one of `ear`'s, or would run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist. Give --checkpoint a file, last.ckpt or best.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds more than tensors and plain values, and none of it was run. "
+            "Only checkpoints that ear wrote can be read."
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} is damaged or no checkpoint ({reason}). Take an older one.") from error
+    if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
+        raise CheckpointError(f"{path} is not a checkpoint of ear: it has no state_dict and hyper_parameters.")
+    if not isinstance(checkpoint["hyper_parameters"], dict) or "latent_dim" not in checkpoint["hyper_parameters"]:
+        raise CheckpointError(f"{path} is not a teacher's checkpoint: its hyper-parameters lack latent_dim.")
+    return checkpoint
+
+
+def model_state(checkpoint: Mapping[str, Any], path: str | Path, model: nn.Module) -> dict[str, Tensor]:
+    """The weights of a training checkpoint that count: the average where one was kept, else the last ones.
+
+    Raises:
+        CheckpointError: they do not fit the model.
+    """
+    state = checkpoint["state_dict"]
+    prefix = AVERAGE_PREFIX if any(key.startswith(AVERAGE_PREFIX) for key in state) else MODEL_PREFIX
+    result = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    _check_fit(result, model.state_dict(), f"{path} does not hold the teacher that it describes", CheckpointError)
+    return result
+
+
+def read_trunk(resnet_version: str, source: str) -> dict[str, Tensor] | None:
+    """The state dict of a torchvision ResNet without its classifier, from `imagenet` or a file; None for `none`.
+
+    Raises:
+        WeightsError: the weights are missing and cannot be fetched, are damaged, or do not fit.
+    """
+    if source == "none":
+        return None
+    state = read_pretrained("--weights", source, torchvision.models.get_model_weights(resnet_version).DEFAULT.url)
+    with torch.device("meta"):
+        wanted = torchvision.models.get_model(resnet_version, weights=None).state_dict()
+    # old files of torchvision do not count batches; batch norm does without
+    ignored = ("fc.weight", "fc.bias", "num_batches_tracked")
+    wanted = {key: value for key, value in wanted.items() if not key.endswith(ignored)}
+    _check_fit(state, wanted, f"--weights {source} does not fit {resnet_version}", WeightsError)
+    return {key: value for key, value in state.items() if not key.startswith("fc.")}
+
+
+def read_vgg(source: str) -> dict[str, Tensor] | None:
+    """The state dict of torchvision's `vgg16` from `imagenet` or a file; None for `none`.
+
+    Raises:
+        WeightsError: the weights are missing and cannot be fetched, or are damaged.
+    """
+    if source == "none":
+        return None
+    return read_pretrained("--perceptual-weights", source, torchvision.models.VGG16_Weights.IMAGENET1K_V1.url)
+
+
+def read_pretrained(option: str, source: str, url: str) -> dict[str, Tensor]:
+    """A state dict from a `.pth` or `.safetensors` file, or for `imagenet` from torch's cache or its address.
+
+    Raises:
+        WeightsError: it is missing and cannot be fetched, is damaged, or would run code.
+    """
+    path = _fetch(option, url) if source == "imagenet" else Path(source)
+    if not path.is_file():
+        raise WeightsError(f"{option} {source}: no such file. Give imagenet, none, or a .pth or .safetensors file.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        pickle.UnpicklingError,
+        SafetensorError,
+    ) as error:
+        raise WeightsError(f"{option}: {path} is damaged or holds more than tensors. Fetch it anew.") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{option}: {path} must hold a state dict, names to tensors.")
+    return state
+
+
+def _fetch(option: str, url: str) -> Path:
+    """The file of `url` in torch's cache, downloaded when it is not there."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    if path.is_file():
+        return path
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(CONNECT_SECONDS)  # torch's download sets none, and would wait for ever
+    try:
+        urllib.request.urlopen(url).close()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rsplit("-", 1)[-1])
+    except (OSError, urllib.error.URLError, RuntimeError) as error:
+        raise WeightsError(
+            f"{option} imagenet: {path.name} is not on this machine and cannot be fetched. "
+            f"Download {url} to {path}, or give {option} none."
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+    return path
+
+
+def _check_fit(
+    state: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    what: str,
+    error: type[CheckpointError | WeightsError],
+) -> None:
+    missing = [key for key in wanted if key not in state]
+    if missing:
+        raise error(f"{what}: {len(missing)} of {len(wanted)} weights are missing, such as {missing[0]}.")
+    for key, value in wanted.items():
+        if state[key].shape != value.shape:
+            found, need = tuple(state[key].shape), tuple(value.shape)
+            raise error(f"{what}: {key} is {found}, wanted {need}.")

@@ -1,0 +1,92 @@
+"""What a person sees: tables, progress, one-line errors."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+# log key, heading, format, least terminal width that shows it
+COLUMNS = (
+    ("epoch", "epoch", "d", 0),
+    ("train/loss", "train loss", ".4f", 0),
+    ("val/loss", "val loss", ".4f", 60),
+    ("val/psnr", "PSNR dB", ".2f", 0),
+    ("val/ssim", "SSIM", ".3f", 0),
+    ("kl_weight", "KL weight", ".5f", 50),
+    ("val/kl_nats", "KL nats", ".1f", 70),
+    ("val/active_units", "active", "d", 80),
+    ("images_per_second", "img/s", ".1f", 90),
+    ("data_wait", "waiting", ".1%", 100),
+)
+
+
+def show_error(message: str) -> None:
+    """One red line on standard error, however long."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(Text(f"error: {message}", style="red"))
+
+
+class ProgressBar:
+    """A bar that goes away when it is done; nothing where the output is no terminal. Call it as a `Progress`."""
+
+    def __init__(self, console: Console) -> None:
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if self.task is None:
+            self.task = self.bar.add_task(what, total=total)
+        current = self.bar.tasks[0]
+        if current.description != what or done < current.completed:
+            self.bar.reset(self.task, description=what, total=total)
+        self.bar.update(self.task, completed=done)
+
+
+class TrainingReport:
+    """A row an epoch under a progress bar; plain `key value` lines where the output is no terminal."""
+
+    def __init__(self, console: Console, progress: ProgressBar) -> None:
+        self.console, self.progress = console, progress
+        self.columns = [column for column in COLUMNS if column[3] <= console.width or not console.is_terminal]
+        self.header_shown = False
+
+    def note(self, text: str) -> None:
+        """Shows one line, not wrapped."""
+        self.console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    def epoch(self, record: Mapping[str, float]) -> None:
+        """Shows one epoch, by log key."""
+        cells = [format(record[key], form) for key, _, form, _ in self.columns]
+        if not self.console.is_terminal:
+            names = [heading.replace(" ", "_") for _, heading, _, _ in self.columns]
+            line = "  ".join(f"{name} {cell}" for name, cell in zip(names, cells, strict=True))
+            self.console.print(line, soft_wrap=True, highlight=False)
+            return
+        table = Table(box=SIMPLE_HEAD, show_header=not self.header_shown, show_edge=False)
+        for _, heading, _, _ in self.columns:
+            # fixed widths, so that one row a table still makes columns
+            table.add_column(heading, justify="right", width=max(len(heading), 7), no_wrap=True)
+        table.add_row(*cells)
+        self.console.print(table, highlight=False)
+        self.header_shown = True

@@ -1,0 +1,24 @@
+"""Pictures of results. Arrays in, PNG files out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+GAP = 2
+
+
+def image_rows(rows: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Rows of pictures, (N, H, W, 3) each, as one white-ruled sheet (H', W', 3)."""
+    padded = [np.pad(row, ((0, 0), (GAP, GAP), (GAP, GAP), (0, 0)), constant_values=255) for row in rows]
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in padded], axis=0)
+
+
+def save_image(path: Path, image: NDArray[np.uint8]) -> None:
+    """Writes a PNG, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    Image.fromarray(image).save(temporary, format="PNG")
+    temporary.replace(path)

@@ -1,0 +1,100 @@
+"""The run folder: its layout, and how a checkpoint is found by name."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from earcli.errors import CheckpointError, RunError
+
+BEST_NAME = re.compile(r"epoch=(\d+)-val_loss=(-?[\d.]+)\.ckpt$")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`RUN_DIR/RUN_NAME/version_N` and what is in it."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def last(self) -> Path:
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def reconstructions(self) -> Path:
+        return self.path / "reconstructions"
+
+    def best(self) -> list["BestCheckpoint"]:
+        """The kept checkpoints, the lowest validation loss first."""
+        found = [BestCheckpoint.parse(path) for path in self.checkpoints.glob("*.ckpt")]
+        return sorted((item for item in found if item is not None), key=lambda item: (item.val_loss, item.epoch))
+
+
+@dataclass(frozen=True)
+class BestCheckpoint:
+    """`NAME-epoch=012-val_loss=0.4321.ckpt`: weights and hyper-parameters, no optimiser."""
+
+    path: Path
+    epoch: int
+    val_loss: float
+
+    @staticmethod
+    def name(run_name: str, epoch: int, val_loss: float) -> str:
+        return f"{run_name}-epoch={epoch:03d}-val_loss={val_loss:.4f}.ckpt"
+
+    @classmethod
+    def parse(cls, path: Path) -> "BestCheckpoint | None":
+        match = BEST_NAME.search(path.name)
+        return cls(path, int(match[1]), float(match[2])) if match else None
+
+
+def create_run(run_dir: Path, run_name: str) -> RunFolder:
+    """Makes the next `version_N`; two runs that start at once get two.
+
+    Raises:
+        RunError: the folder cannot be made.
+    """
+    parent = run_dir / run_name
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        taken = [int(p.name.removeprefix("version_")) for p in parent.glob("version_*") if p.name[8:].isdecimal()]
+        number = max(taken, default=-1) + 1
+        while True:
+            try:
+                (parent / f"version_{number}").mkdir()
+                return RunFolder(parent / f"version_{number}")
+            except FileExistsError:
+                number += 1
+    except OSError as error:
+        raise RunError(f"{parent} cannot be written ({error.strerror}). Give another --run-dir.") from error
+
+
+def find_checkpoint(wanted: str, run_dir: Path) -> Path:
+    """The file that `--checkpoint` means: an existing path, or `last.ckpt` or `best` of the newest run that has one.
+
+    Raises:
+        CheckpointError: there is no such file; the message lists what there is.
+    """
+    if Path(wanted).is_file():
+        return Path(wanted)
+    runs = [RunFolder(path) for path in run_dir.glob("*/version_*") if path.is_dir()]
+    if wanted == "last.ckpt":
+        found = [run.last for run in runs if run.last.is_file()]
+    elif wanted == "best":
+        found = [best[0].path for run in runs if (best := run.best())]
+    else:
+        raise CheckpointError(
+            f"{wanted} does not exist. Give a file, last.ckpt or best (of the newest run in {run_dir})."
+        )
+    if not found:
+        raise CheckpointError(
+            f"No run in {run_dir} has {wanted}. Train first (ear train), or give --run-dir or a file."
+        )
+    return max(found, key=lambda path: path.stat().st_mtime)

@@ -1,0 +1,238 @@
+"""What happens around the steps: signals, checkpoints, metrics, pictures."""
+
+import csv
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning import Callback, Trainer
+from torch.utils.tensorboard import SummaryWriter
+
+from earcli.config import TrainConfig
+from earcli.data.cache import Crops, Skipped
+from earcli.errors import TrainingError
+from earcli.models.weights import AVERAGE_PREFIX, MODEL_PREFIX
+from earcli.reporting.plots import image_rows, save_image
+from earcli.runs import RunFolder, create_run
+from earcli.training.checkpoint import keep_best
+from earcli.training.module import TeacherModule, as_images
+
+CHECK_EVERY = 50
+SHOWN_EARS = 8
+
+
+class Reporter(Protocol):
+    """Who is told how training goes."""
+
+    def progress(self, what: str, done: int, total: int) -> None: ...
+
+    def epoch(self, record: dict[str, float]) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class InterruptedTraining(Exception):  # noqa: N818 - no error: the run can be resumed
+    """A signal stopped training. `last` is the checkpoint to resume from; None when there is none yet."""
+
+    def __init__(self, signal_number: int, last: Path | None) -> None:
+        self.signal_number, self.last = signal_number, last
+
+
+class Bookkeeper(Callback):
+    """Makes the run folder; at each epoch's end writes metrics, pictures, checkpoints; measures speed.
+
+    Attributes:
+        run: the run folder; None until Lightning calls `setup`, unless a run is resumed.
+    """
+
+    def __init__(
+        self, config: TrainConfig, train: Crops, val: Crops, reporter: Reporter, run: RunFolder | None
+    ) -> None:
+        self.config, self.reporter, self.run = config, reporter, run
+        self.skipped = train.skipped + val.skipped
+        spread = np.linspace(0, len(val) - 1, SHOWN_EARS).round().astype(int)
+        self.shown = np.array(val.pixels[np.unique(spread)])
+        self.writer: SummaryWriter | None = None
+        self.busy = self.waited = 0.0
+        self.batches = 0
+
+    def setup(self, trainer: Trainer, module: Any, stage: str) -> None:
+        if self.run is None:
+            new = create_run(self.config.run_dir, self.config.run_name) if trainer.is_global_zero else None
+            self.run = trainer.strategy.broadcast(new)
+        assert self.run is not None
+        if trainer.is_global_zero:
+            start_run(self.run, self.config, self.skipped)
+            self.reporter.note(f"run folder {self.run.path}")
+
+    def save(self, trainer: Trainer) -> Path:
+        """Writes `last.ckpt`, complete."""
+        assert self.run is not None
+        trainer.save_checkpoint(self.run.last)
+        return self.run.last
+
+    def on_train_start(self, trainer: Trainer, module: Any) -> None:
+        self.mark = time.perf_counter()
+        if trainer.is_global_zero and self.run is not None:
+            self.writer = SummaryWriter(str(self.run.path))
+
+    def on_train_epoch_start(self, trainer: Trainer, module: Any) -> None:
+        self.mark = time.perf_counter()
+
+    def on_train_batch_start(self, trainer: Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        self.waited += self._lap()
+
+    def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.busy += self._lap()
+        self.batches += 1
+        self.reporter.progress("training", batch_idx + 1, int(trainer.num_training_batches))
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self.reporter.progress("validating", batch_idx + 1, int(trainer.num_val_batches[0]))
+
+    def on_train_epoch_end(self, trainer: Trainer, module: TeacherModule) -> None:  # type: ignore[override]
+        check_finite(module)
+        elapsed = self.busy + self.waited
+        samples = self.batches * module.config.batch_size * trainer.world_size
+        record = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            **module.record,
+            "images_per_second": samples / elapsed if elapsed else 0.0,
+            "data_wait": self.waited / elapsed if elapsed else 0.0,
+        }
+        self.busy = self.waited = 0.0
+        self.batches = 0
+        if self.writer is not None and self.run is not None:
+            picture = reconstruction_grid(trainer, module, self.shown)
+            save_image(self.run.reconstructions / f"epoch_{trainer.current_epoch:03d}.png", picture)
+            append_row(self.run.metrics, record)
+            for name, value in record.items():
+                self.writer.add_scalar(name, value, trainer.current_epoch)
+            self.writer.add_image("reconstructions", picture, trainer.current_epoch, dataformats="HWC")
+            self.writer.flush()
+            content = slim_checkpoint(module, record)
+            keep_best(self.run, content, module.config.run_name, trainer.current_epoch, record["val/loss"])
+        self.save(trainer)
+        self.reporter.epoch(record)
+        self.mark = time.perf_counter()
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+    def _lap(self) -> float:
+        now = time.perf_counter()
+        lap, self.mark = now - self.mark, now
+        return lap
+
+
+class GracefulStop(Callback):
+    """Ctrl-C and SIGTERM set a flag that is read between steps: the step is finished and `last.ckpt` saved.
+
+    In an epoch's last step, and during validation, the end of the epoch is awaited. A second signal stops at once.
+    """
+
+    def __init__(self, keeper: Bookkeeper) -> None:
+        self.keeper = keeper
+        self.received: int | None = None
+        self.previous: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: Trainer, module: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.previous[number] = signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: Any) -> None:
+        if self.received is not None:
+            run = self.keeper.run
+            raise InterruptedTraining(number, run.last if run is not None and run.last.is_file() else None)
+        self.received = number
+        self.keeper.reporter.note("stopping after this step; once more stops at once and loses the epoch")
+
+    def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        last = batch_idx + 1 == trainer.num_training_batches
+        between_steps = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if (batch_idx + 1) % CHECK_EVERY == 0:
+            check_finite(module)
+        if self.received is not None and between_steps and not last:
+            check_finite(module)
+            raise InterruptedTraining(self.received, self.keeper.save(trainer))
+
+    def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
+        if self.received is not None and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
+            assert self.keeper.run is not None
+            raise InterruptedTraining(self.received, self.keeper.run.last)
+
+    def close(self) -> None:
+        """Gives the signals back."""
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+
+
+def start_run(run: RunFolder, config: TrainConfig, skipped: list[Skipped]) -> None:
+    """Writes what is known before the first step: `hparams.yaml`, and `skipped.csv` where pictures were left out."""
+    (run.path / "hparams.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    if skipped:
+        with (run.path / "skipped.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["path", "reason"])
+            writer.writerows([item.path, item.reason] for item in skipped)
+
+
+def check_finite(module: TeacherModule) -> None:
+    """Raises TrainingError once a loss was NaN or infinite."""
+    step = int(module.first_bad_step)
+    if step < 0 and all(np.isfinite(value) for value in module.record.values()):
+        return
+    where = f"in step {step}" if step >= 0 else "in validation"
+    raise TrainingError(
+        f"The loss became NaN or infinite {where}. Training stopped; the checkpoints of the epochs before are sound. "
+        "Try a lower --lr, a lower --grad-clip, or --precision 32."
+    )
+
+
+def slim_checkpoint(module: TeacherModule, record: dict[str, float]) -> dict[str, Any]:
+    """Weights and hyper-parameters only: the average where there is one."""
+    kept = module.average if module.average is not None else module.model
+    prefix = AVERAGE_PREFIX if module.average is not None else MODEL_PREFIX
+    return {
+        "state_dict": {prefix + name: value for name, value in kept.state_dict().items()},
+        "hyper_parameters": dict(module.hparams),
+        "record": record,
+    }
+
+
+def append_row(path: Path, record: dict[str, float]) -> None:
+    """Writes `metrics.csv` anew with one more row; rows of this epoch and later ones, of an earlier try, go."""
+    rows: list[dict[str, Any]] = []
+    if path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < record["epoch"]]
+    rows.append({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in record.items()})
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.replace(path)
+
+
+def reconstruction_grid(trainer: Trainer, module: TeacherModule, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Ears (N, S, S, 3) above, what the model makes of them below; (H, W, 3)."""
+    images = as_images(torch.from_numpy(pixels).permute(0, 3, 1, 2).to(module.device))
+    network = module.average if module.average is not None else module.model
+    training = network.training
+    with torch.no_grad(), trainer.precision_plugin.forward_context():
+        made = network.eval()(images).reconstruction
+    network.train(training)
+    below = ((made.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    return image_rows([pixels, below])

@@ -1,0 +1,130 @@
+"""One training run, from crops to a run folder."""
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning.callbacks import EarlyStopping
+from torch import Tensor
+
+from earcli.config import TrainConfig
+from earcli.data.cache import Crops
+from earcli.errors import ConfigError, DataError, TrainingError
+from earcli.runs import RunFolder
+from earcli.training.callbacks import Bookkeeper, GracefulStop, Reporter
+from earcli.training.checkpoint import SafeCheckpointIO
+from earcli.training.datamodule import CropDataModule
+from earcli.training.module import TeacherModule
+
+EXPECTED_WARNINGS = (
+    ".*does not have many workers.*",  # batches are copies out of a memory map
+    ".*dataloader is not resumable.*",  # it is: CropDataModule starts it at the right batch
+    ".*in eval mode at the start of training.*",  # frozen layers are
+)
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """State dicts that training starts from; None starts the trunk at random, or leaves the perceptual term out."""
+
+    trunk: dict[str, Tensor] | None
+    vgg: dict[str, Tensor] | None
+
+
+def train_teacher(
+    config: TrainConfig,
+    train: Crops,
+    val: Crops,
+    pretrained: Pretrained,
+    reporter: Reporter,
+    resume: tuple[RunFolder, Path] | None = None,
+) -> tuple[RunFolder, TeacherModule]:
+    """Trains in a new run folder, or goes on in an old one, from one of its complete checkpoints.
+
+    Raises:
+        ConfigError: --devices or --strategy name nothing that this machine has.
+        DataError: the set is smaller than a batch.
+        RunError: the run folder cannot be written.
+        TrainingError: the loss is not finite, or memory ran out.
+        InterruptedTraining: a signal stopped it.
+    """
+    seed_everything(config.seed, verbose=False)
+    run, checkpoint = resume or (None, None)
+    keeper = Bookkeeper(config, train, val, reporter, run)
+    stop = GracefulStop(keeper)
+    callbacks: list[Callback] = [keeper, stop]
+    if config.early_stopping:
+        callbacks.append(EarlyStopping("val/loss", patience=config.patience))
+    try:
+        with quiet_lightning():
+            trainer = make_trainer(config, callbacks)
+            per_epoch = len(train) // (config.batch_size * trainer.world_size)
+            if not per_epoch:
+                wanted = config.batch_size * trainer.world_size
+                raise DataError(
+                    f"{len(train)} training pictures do not fill one batch of {wanted}. Lower --batch-size."
+                )
+            steps = math.ceil(per_epoch / config.accumulate)
+            module = TeacherModule(config, steps, pretrained.trunk, pretrained.vgg)
+            data = CropDataModule(train, val, config.batch_size, config.seed)
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except torch.OutOfMemoryError as error:
+        smaller = max(config.batch_size // 2, 1)
+        remedy = f"Try --batch-size {smaller} --accumulate {config.accumulate * 2}"
+        raise TrainingError(f"The device ran out of memory at --batch-size {config.batch_size}. {remedy}.") from error
+    finally:
+        stop.close()
+        keeper.close()
+    assert keeper.run is not None
+    return keeper.run, module
+
+
+def make_trainer(config: TrainConfig, callbacks: list[Callback]) -> Trainer:
+    """Lightning's trainer for a configuration whose precision is chosen.
+
+    Raises:
+        ConfigError: --devices or --strategy name nothing that this machine has.
+    """
+    try:
+        return Trainer(
+            max_epochs=config.epochs,
+            precision=config.precision,  # type: ignore[arg-type]
+            devices=config.devices,
+            num_nodes=config.num_nodes,
+            strategy=config.strategy,
+            accumulate_grad_batches=config.accumulate,
+            callbacks=callbacks,
+            plugins=[SafeCheckpointIO()],
+            logger=False,  # one CSV row an epoch, also after a resume: Bookkeeper writes it
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+        )
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"--devices {config.devices} --strategy {config.strategy}: {reason}") from error
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Silences what Lightning says about things that are meant here, and nothing else."""
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in EXPECTED_WARNINGS:
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        logger.setLevel(level)
