@@ -187,8 +187,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weights": "none",
         "perceptual_weights": "none",
         "batch_size": 32,
-        "lr": 1e-3,
-        "epochs": 20,
+        "lr": 7e-4,
+        "epochs": 28,
         "kl_anneal_threshold_psnr": 20.0,
         "kl_anneal_epochs": 5,
         "ema_decay": 0.999,
@@ -274,4 +274,4 @@ def _typed(value: Any, wanted: Any, where: str) -> Any:
             pass
     if wanted in (int, bool) and type(value) is wanted:
         return value
-    raise ConfigError(f"{where} must be a {wanted.__name__.lower()}, got {value!r}.")
+    raise ConfigError(f"{where} must be of type {wanted.__name__.lower()}, got {value!r}.")

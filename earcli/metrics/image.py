@@ -3,6 +3,7 @@
 from functools import cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
@@ -31,12 +32,12 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity of each image (Wang et al. 2004, doi:10.1109/TIP.2003.819861), data range 1.
 
-    11×11 Gaussian window of σ = 1.5, K1 = 0.01, K2 = 0.03, mean over channels and over the positions where the
-    whole window lies inside the image: what torchmetrics computes with its defaults.
+    11×11 Gaussian window of σ = 1.5, K1 = 0.01, K2 = 0.03, borders mirrored, mean over channels and positions: what
+    torchmetrics computes with its defaults.
     """
     a, b = a.float(), b.float()
     with torch.autocast(a.device.type, enabled=False):  # variances are small differences: bf16 would lose them
-        rows = _window_matrix(a.shape[-2], a.device)  # (H - 10, H)
+        rows = _window_matrix(a.shape[-2], a.device)  # (H, H)
         columns = _window_matrix(a.shape[-1], a.device).T
 
         def blur(x: Tensor) -> Tensor:
@@ -55,12 +56,10 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 
 @cache
 def _window_matrix(size: int, device: torch.device) -> Tensor:
-    """(size - 10, size): row i holds the Gaussian window over positions i to i + 10."""
-    offsets = torch.arange(SSIM_WINDOW, device=device) - SSIM_WINDOW // 2
+    """(size, size): row i weighs the positions that a Gaussian window around i sees, mirrored at the borders."""
+    reach = SSIM_WINDOW // 2
+    offsets = torch.arange(-reach, reach + 1, device=device)
     window = torch.exp(-0.5 * (offsets / SSIM_SIGMA) ** 2)
     window = window / window.sum()
-    count = size - SSIM_WINDOW + 1
-    matrix = torch.zeros(count, size, device=device)
-    for row in range(count):
-        matrix[row, row : row + SSIM_WINDOW] = window
-    return matrix
+    mirrored = F.pad(torch.eye(size, device=device)[None], (reach, reach), mode="reflect")[0]  # (size, size + 10)
+    return F.conv1d(mirrored[:, None], window[None, None])[:, 0].T.contiguous()

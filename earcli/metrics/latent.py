@@ -5,10 +5,10 @@ from torch import Tensor
 ACTIVE_VARIANCE = 0.01
 
 
-def active_units(means: Tensor) -> int:
+def active_units(variances: Tensor) -> int:
     """Dimensions whose posterior mean varies over images by more than 0.01 (Burda et al. 2016, arXiv:1509.00519).
 
     Args:
-        means: posterior means (N, latent_dim), N at least 2; the variance divides by N - 1.
+        variances: of the posterior means over images, (latent_dim,).
     """
-    return int((means.double().var(0) > ACTIVE_VARIANCE).sum())
+    return int((variances > ACTIVE_VARIANCE).sum())

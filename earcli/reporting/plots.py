@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from earcli.files import replacing
+
 GAP = 2
 
 
@@ -18,7 +20,5 @@ def image_rows(rows: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 def save_image(path: Path, image: NDArray[np.uint8]) -> None:
     """Writes a PNG, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    Image.fromarray(image).save(temporary, format="PNG")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG")

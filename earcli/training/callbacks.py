@@ -1,6 +1,5 @@
 """What happens around the steps: signals, checkpoints, metrics, pictures."""
 
-import csv
 import signal
 import threading
 import time
@@ -14,7 +13,7 @@ from pytorch_lightning import Callback, Trainer
 from torch.utils.tensorboard import SummaryWriter
 
 from earcli.config import TrainConfig
-from earcli.data.cache import Crops, Skipped
+from earcli.data.cache import Crops
 from earcli.errors import TrainingError
 from earcli.models.weights import AVERAGE_PREFIX, MODEL_PREFIX
 from earcli.reporting.plots import image_rows, save_image
@@ -54,7 +53,7 @@ class Bookkeeper(Callback):
         self, config: TrainConfig, train: Crops, val: Crops, reporter: Reporter, run: RunFolder | None
     ) -> None:
         self.config, self.reporter, self.run = config, reporter, run
-        self.skipped = train.skipped + val.skipped
+        self.skipped = {item.path: item.reason for item in train.skipped + val.skipped}
         spread = np.linspace(0, len(val) - 1, SHOWN_EARS).round().astype(int)
         self.shown = np.array(val.pixels[np.unique(spread)])
         self.writer: SummaryWriter | None = None
@@ -67,7 +66,7 @@ class Bookkeeper(Callback):
             self.run = trainer.strategy.broadcast(new)
         assert self.run is not None
         if trainer.is_global_zero:
-            start_run(self.run, self.config, self.skipped)
+            self.run.write_start(self.config, self.skipped)
             self.reporter.note(f"run folder {self.run.path}")
 
     def save(self, trainer: Trainer) -> Path:
@@ -113,7 +112,7 @@ class Bookkeeper(Callback):
         if self.writer is not None and self.run is not None:
             picture = reconstruction_grid(trainer, module, self.shown)
             save_image(self.run.reconstructions / f"epoch_{trainer.current_epoch:03d}.png", picture)
-            append_row(self.run.metrics, record)
+            self.run.append_metrics(record)
             for name, value in record.items():
                 self.writer.add_scalar(name, value, trainer.current_epoch)
             self.writer.add_image("reconstructions", picture, trainer.current_epoch, dataformats="HWC")
@@ -177,16 +176,6 @@ class GracefulStop(Callback):
             signal.signal(number, handler)
 
 
-def start_run(run: RunFolder, config: TrainConfig, skipped: list[Skipped]) -> None:
-    """Writes what is known before the first step: `hparams.yaml`, and `skipped.csv` where pictures were left out."""
-    (run.path / "hparams.yaml").write_text(config.to_yaml(), encoding="utf-8")
-    if skipped:
-        with (run.path / "skipped.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["path", "reason"])
-            writer.writerows([item.path, item.reason] for item in skipped)
-
-
 def check_finite(module: TeacherModule) -> None:
     """Raises TrainingError once a loss was NaN or infinite."""
     step = int(module.first_bad_step)
@@ -208,22 +197,6 @@ def slim_checkpoint(module: TeacherModule, record: dict[str, float]) -> dict[str
         "hyper_parameters": dict(module.hparams),
         "record": record,
     }
-
-
-def append_row(path: Path, record: dict[str, float]) -> None:
-    """Writes `metrics.csv` anew with one more row; rows of this epoch and later ones, of an earlier try, go."""
-    rows: list[dict[str, Any]] = []
-    if path.is_file():
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < record["epoch"]]
-    rows.append({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in record.items()})
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-    temporary.replace(path)
 
 
 def reconstruction_grid(trainer: Trainer, module: TeacherModule, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,14 +1,12 @@
 """Checkpoint files: written whole or not at all, read without running code, the best few kept."""
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from earcli.errors import RunError
+from earcli.files import replacing
 from earcli.models.weights import read_checkpoint
 from earcli.runs import BestCheckpoint, RunFolder
 
@@ -16,28 +14,16 @@ KEPT = 3
 
 
 def write_checkpoint(content: dict[str, Any], path: Path) -> None:
-    """Saves to a temporary file in the same folder, flushes it to disk, and renames it.
+    """Saves a checkpoint, whole or not at all.
 
     Raises:
-        RunError: the file cannot be written; what was there before is untouched.
+        RunError: it cannot be written; what was there before is untouched.
     """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-            temporary = Path(file.name)
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
-        reason = str(error).splitlines()[0]
-        raise RunError(
-            f"{path} cannot be written ({reason}). Free space there; the last checkpoint is whole."
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        try:
+            torch.save(content, temporary)
+        except RuntimeError as error:  # what torch's writer makes of a full disk
+            raise OSError(str(error).splitlines()[0]) from error
 
 
 class SafeCheckpointIO(TorchCheckpointIO):

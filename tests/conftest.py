@@ -1,0 +1,59 @@
+"""Fixtures that several tests share. No test reaches a network or writes outside its own folder."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what the tests pin down is pinned down for a CPU
+
+from earcli.config import TrainConfig, resolve
+from earcli.data.synthetic import write_set
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise OSError("no network in tests")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch-home"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture(scope="session")
+def ears(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 30 drawn ears: 24 to learn from, 6 to validate on."""
+    folder = tmp_path_factory.mktemp("drawn") / "ears"
+    write_set(folder, 30, seed=7)
+    return folder
+
+
+@pytest.fixture
+def config(ears: Path, tmp_path: Path) -> TrainConfig:
+    """A run that takes seconds: 8 pictures, 2 steps an epoch, fp32."""
+    base = resolve("tiny", {}, {})
+    return replace(
+        base,
+        train_manifest=ears / "train_teacher.npy",
+        val_manifest=ears / "val_teacher.npy",
+        run_dir=tmp_path / "runs",
+        latent_dim=8,
+        limit_train=8,
+        limit_val=4,
+        batch_size=4,
+        epochs=2,
+        precision="32",
+        num_workers=2,
+    )
+
+
+@pytest.fixture
+def real_ears() -> Iterator[Path]:
+    folder = Path(__file__).parents[2] / "shared" / "data" / "earvn"
+    if not folder.is_dir():
+        pytest.skip("the real ear pictures are not on this machine")
+    return folder

@@ -1,0 +1,85 @@
+"""Knobs: their checks, their precedence, and what reads and writes them."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from earcli.config import PRESETS, TrainConfig, read_config_file, resolve
+from earcli.errors import ConfigError
+
+
+def test_a_flag_wins_over_the_file_the_file_over_the_preset_the_preset_over_the_default() -> None:
+    config = resolve("small", {"lr": 0.5, "latent_dim": 7}, {"lr": 0.25})
+    assert (config.lr, config.latent_dim, config.image_size, config.seed) == (0.25, 7, 64, 0)
+
+
+def test_the_defaults_are_the_full_preset() -> None:
+    config = resolve("full", {}, {})
+    assert config == TrainConfig()
+    assert (config.image_size, config.latent_dim, config.resnet_version) == (128, 1024, "resnet50")
+    assert (config.kl_weight, config.kl_anneal_threshold_psnr, config.kl_anneal_epochs) == (0.01, 24.0, 10)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_valid_and_small_ones_download_nothing(preset: str) -> None:
+    config = resolve(preset, {}, {})
+    if preset != "full":
+        assert (config.weights, config.perceptual_weights) == ("none", "none")
+
+
+@pytest.mark.parametrize(
+    ("knob", "value", "message"),
+    [
+        ("kl_anneal_epochs", -3, "--kl-anneal-epochs must be 0 or more, got -3."),
+        ("image_size", 100, "--image-size must be a multiple of 32 from 64 to 256, got 100."),
+        ("freeze_layers", 5, "--freeze-layers must be between 0 and 4, got 5."),
+        ("lr", 0.0, "--lr must be more than 0, got 0.0."),
+        ("lr", float("inf"), "--lr must be a finite number, got inf."),
+        ("kl_weight", float("nan"), "--kl-weight must be a finite number, got nan."),
+        ("ema_decay", 1.0, "--ema-decay must be 0 or more and less than 1, got 1.0."),
+        ("run_name", "a/b", "--run-name must be a plain folder name, got 'a/b'."),
+        ("limit_train", 0, "--limit-train must be 1 or more, got 0."),
+    ],
+)
+def test_a_value_that_cannot_be_names_its_flag(knob: str, value: object, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve("full", {}, {knob: value})
+    assert str(caught.value) == message
+
+
+def test_what_is_printed_can_be_read_back(tmp_path: Path) -> None:
+    config = dataclasses.replace(TrainConfig(), root_dir=Path("x"), precision="32", lr=1e-5, limit_val=3)
+    path = tmp_path / "config.yaml"
+    path.write_text(config.to_yaml())
+    assert resolve("full", read_config_file(path), {}) == config
+    assert all(isinstance(v, str | int | float | bool | None) for v in config.to_dict().values())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("latent_dims: 3", "has 'latent_dims', which is no knob; did you mean latent_dim?"),
+        ("latent_dim: many", "latent_dim must be of type int, got 'many'."),
+        ("latent_dim: true", "latent_dim must be of type int, got True."),
+        ("augment: wild", "augment must be one of none, light, strong, got 'wild'."),
+        ("- a\n- b", "must hold `name: value` lines, got list."),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_file_of_knobs_that_is_wrong_says_where(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_config_file(path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_yaml_cannot_build_objects(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("lr: !!python/object/apply:os.system ['touch pwned']")
+    with pytest.raises(ConfigError):
+        read_config_file(path)
+    assert isinstance(yaml.safe_load(TrainConfig().to_yaml())["lr"], float)

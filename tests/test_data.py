@@ -1,0 +1,254 @@
+"""From picture files to batches."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from earcli.data.augment import STRENGTHS, augment
+from earcli.data.batches import CropDataset, EpochBatches
+from earcli.data.cache import load_crops
+from earcli.data.images import BadPictureError, quiet_decoding, read_crop, read_picture
+from earcli.data.manifest import Manifest
+from earcli.errors import DataError, RunError
+
+WHOLE = np.full(4, np.nan)
+
+
+def gradient(mode: str = "RGB", size: tuple[int, int] = (60, 40)) -> Image.Image:
+    x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
+    return Image.fromarray(np.stack([x * 4, y * 6, x + y], -1).astype(np.uint8)).convert(mode)
+
+
+def manifest(folder: Path, boxes: list[Any] | None = None) -> Manifest:
+    paths = sorted(p.name for p in folder.iterdir() if p.suffix in (".png", ".jpg"))
+    rows = [WHOLE if box is None else np.array(box, float) for box in (boxes or [None] * len(paths))]
+    return Manifest(paths, np.stack(rows), None, folder)
+
+
+# -- one picture
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK", "1", "LA"])
+def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
+    image = gradient(mode)
+    image.save(path)
+    picture = read_picture(path)
+    assert picture.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(picture), np.asarray(image.convert("RGB")))
+
+
+def test_16_bit_grey_keeps_its_high_byte(tmp_path: Path) -> None:
+    values = (np.arange(60 * 40).reshape(40, 60) * 20).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "x.png")
+    pixels = np.asarray(read_picture(tmp_path / "x.png"))
+    np.testing.assert_array_equal(pixels[..., 0], values >> 8)
+
+
+def test_transparency_lies_over_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (4, 4), (200, 0, 0, 0)).save(tmp_path / "x.png")
+    assert (np.asarray(read_picture(tmp_path / "x.png")) == 255).all()
+
+
+def test_exif_orientation_is_applied_before_the_box(tmp_path: Path) -> None:
+    image, exif = gradient(), Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    image.save(tmp_path / "x.png", exif=exif)
+    upright = image.transpose(Image.Transpose.ROTATE_270)
+    assert read_picture(tmp_path / "x.png").size == (40, 60)
+    crop = read_crop(tmp_path / "x.png", np.array([0.0, 0, 40, 20]), 32)
+    np.testing.assert_array_equal(
+        crop, np.asarray(upright.crop((0, 0, 40, 20)).resize((32, 32), Image.Resampling.BILINEAR))
+    )
+
+
+def test_a_box_that_reaches_over_the_border_is_cut(tmp_path: Path) -> None:
+    gradient().save(tmp_path / "x.png")
+    cut = read_crop(tmp_path / "x.png", np.array([-10.0, 10, 30, 100]), 64)
+    expected = gradient().crop((0, 10, 20, 40)).resize((64, 64), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(cut, np.asarray(expected))
+
+
+def bad_pictures(folder: Path) -> dict[str, tuple[Path, list[float]]]:
+    """Files that cannot be used, by the reason that must be given."""
+    everything = [0.0, 0, 10, 10]
+    gradient().save(folder / "good.png")
+    whole = (folder / "good.png").read_bytes()
+    gradient().save(folder / "x.jpg")
+    (folder / "truncated.jpg").write_bytes((folder / "x.jpg").read_bytes()[:600])
+    (folder / "cut.png").write_bytes(whole[:100])
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.png").write_text("no picture")
+    Image.new("1", (20_000, 10_000)).save(folder / "bomb.png")
+    (folder / "folder.png").mkdir()
+    good = folder / "good.png"
+    return {
+        "no such file": (folder / "missing.png", everything),
+        "unreadable (OSError": (folder / "truncated.jpg", everything),
+        "unreadable": (folder / "cut.png", everything),
+        "empty file": (folder / "empty.png", everything),
+        "not a picture": (folder / "text.png", everything),
+        "limit": (folder / "bomb.png", everything),
+        "unreadable (IsADirectoryError": (folder / "folder.png", everything),
+        "lies outside the picture of 60×40": (good, [60, 0, 5, 5]),
+        "box of 0×5 pixels is empty": (good, [0, 0, 0, 5]),
+        "box of -4×5 pixels is empty": (good, [9, 0, -4, 5]),
+        "not finite": (good, [0, 0, np.inf, 5]),
+    }
+
+
+def test_a_bad_picture_says_why(tmp_path: Path) -> None:
+    for reason, (path, box) in bad_pictures(tmp_path).items():
+        with quiet_decoding(), pytest.raises(BadPictureError) as caught:
+            read_crop(path, np.array(box, float), 32)
+        assert reason in str(caught.value)
+
+
+# -- the cache
+
+
+def fill(folder: Path, count: int) -> None:
+    for index in range(count):
+        image = np.random.default_rng(index).integers(0, 256, (50, 40, 3), dtype=np.uint8)
+        Image.fromarray(image).save(folder / f"{index:03d}.png")
+
+
+def test_the_cache_holds_what_reading_each_crop_gives(tmp_path: Path) -> None:
+    fill(tmp_path, 6)
+    boxes = [None, [1, 2, 30, 30], None, [0, 0, 5, 5], None, None]
+    table = manifest(tmp_path, boxes)
+    seen: list[tuple[str, int, int]] = []
+    crops = load_crops(table, 32, tmp_path / "cache", 2, lambda *args: seen.append(args))
+    for index in range(6):
+        np.testing.assert_array_equal(crops.pixels[index], read_crop(table.locate(index), table.boxes[index], 32))
+    assert seen[-1] == ("decoding pictures", 6, 6)
+
+
+def test_a_second_start_decodes_nothing_until_a_file_changes(tmp_path: Path) -> None:
+    fill(tmp_path, 4)
+    decoded: list[tuple[str, int, int]] = []
+
+    def load() -> int:
+        decoded.clear()
+        load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2, lambda *args: decoded.append(args))
+        return len(decoded)
+
+    assert (load(), load()) == (1, 0)
+    Image.new("RGB", (9, 9)).save(tmp_path / "002.png")
+    assert (load(), load()) == (1, 0)
+
+
+@pytest.mark.parametrize("damage", ["pixels.u8", "entry.json"])
+def test_a_damaged_cache_is_built_anew(tmp_path: Path, damage: str) -> None:
+    fill(tmp_path, 4)
+    before = np.array(load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2).pixels)
+    file = next((tmp_path / "cache").glob(f"pixels-*/{damage}"))
+    file.write_bytes(file.read_bytes()[:-1])
+    np.testing.assert_array_equal(load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2).pixels, before)
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == [file.parent.name]
+
+
+def test_bad_pictures_are_left_out_and_listed(tmp_path: Path) -> None:
+    fill(tmp_path, 20)
+    (tmp_path / "007.png").write_text("no picture")
+    crops = load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2)
+    assert [(s.index, s.path) for s in crops.skipped] == [(7, "007.png")]
+    assert "not a picture" in crops.skipped[0].reason
+    assert crops.manifest.paths == [f"{i:03d}.png" for i in range(20) if i != 7]
+    np.testing.assert_array_equal(crops.pixels[7], read_crop(tmp_path / "008.png", WHOLE, 32))
+
+
+@pytest.mark.parametrize("bad", [2, 20])
+def test_more_than_one_bad_picture_in_twenty_stops(tmp_path: Path, bad: int) -> None:
+    fill(tmp_path, 20)
+    for index in range(bad):
+        (tmp_path / f"{index:03d}.png").write_text("no picture")
+    with pytest.raises(DataError, match=rf"{bad} of 20 pictures cannot be used .* 000.png: not a picture"):
+        load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2)
+
+
+def test_a_cache_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        load_crops(manifest(tmp_path), 32, tmp_path / "file" / "cache", 2)
+
+
+# -- batches
+
+
+def test_an_epoch_has_every_sample_once_in_an_order_of_its_own() -> None:
+    first, again, second = (np.concatenate(list(EpochBatches(20, 4, (3, e)))) for e in (0, 0, 1))
+    assert sorted(first) == list(range(20))
+    np.testing.assert_array_equal(first, again)
+    assert first.tolist() != second.tolist()
+
+
+def test_training_drops_a_partial_batch_and_validation_keeps_it() -> None:
+    assert [len(b) for b in EpochBatches(10, 4, (0, 0))] == [4, 4]
+    assert np.concatenate(list(EpochBatches(10, 4, None))).tolist() == list(range(10))
+
+
+def test_a_start_in_the_middle_gives_the_rest_of_the_same_order() -> None:
+    whole, rest = list(EpochBatches(20, 4, (0, 5))), list(EpochBatches(20, 4, (0, 5), start=2))
+    np.testing.assert_array_equal(np.stack(whole[2:]), np.stack(rest))
+
+
+@pytest.mark.parametrize("order", [None, (0, 1)])
+def test_processes_share_each_batch_without_overlap(order: tuple[int, int] | None) -> None:
+    parts = [np.concatenate(list(EpochBatches(24, 4, order, rank=r, world_size=3))) for r in range(3)]
+    assert sorted(np.concatenate(parts)) == list(range(24))
+    whole = list(EpochBatches(24, 12, order))
+    for number in range(2):
+        shared = np.concatenate([part[number * 4 : number * 4 + 4] for part in parts])
+        assert sorted(shared) == sorted(whole[number])
+
+
+def test_a_batch_is_pixels_and_subjects_of_its_samples(tmp_path: Path) -> None:
+    fill(tmp_path, 4)
+    crops = load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2)
+    batch = CropDataset(crops)[np.array([3, 1])]
+    assert batch["pixels"].shape == (2, 3, 32, 32)
+    np.testing.assert_array_equal(batch["pixels"][0].permute(1, 2, 0), crops.pixels[3])
+    assert batch["subject"].tolist() == [-1, -1]
+
+
+# -- augmentation
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("strength", ["light", "strong"])
+def test_augmentation_depends_on_the_generator_alone_and_stays_in_range(strength: str) -> None:
+    images = torch.rand(8, 3, 64, 64, generator=generator()) * 2 - 1
+    first, again, other = (augment(images, STRENGTHS[strength], generator(s)) for s in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert first.shape == images.shape
+    assert first.abs().max() <= 1
+
+
+def test_none_changes_nothing() -> None:
+    images = torch.rand(2, 3, 64, 64)
+    assert augment(images, STRENGTHS["none"], generator()) is images
+
+
+def test_pictures_of_one_batch_are_varied_apart_and_about_half_are_flipped() -> None:
+    ramp = torch.linspace(-0.8, 0.8, 64).expand(64, 3, 64, 64)
+    result = augment(ramp, STRENGTHS["light"], generator())
+    flipped = result[:, 0, 32, 0] > result[:, 0, 32, -1]
+    assert 16 < flipped.sum() < 48
+    assert len({round(float(v), 4) for v in result.mean((1, 2, 3))}) > 60
+
+
+def test_light_augmentation_keeps_the_ear_where_it_is() -> None:
+    images = torch.full((32, 3, 64, 64), -0.5)
+    images[:, :, 24:40, 24:40] = 0.5
+    result = augment(images, STRENGTHS["light"], generator())
+    assert (result[:, :, 29:35, 29:35].mean((1, 2, 3)) > result[:, :, :8, :8].mean((1, 2, 3)) + 0.5).all()
