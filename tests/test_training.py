@@ -128,7 +128,7 @@ def test_validation_is_what_the_saved_model_gives(config: TrainConfig) -> None:
 def test_it_overfits_four_ears(config: TrainConfig) -> None:
     quick = replace(config, limit_train=4, epochs=2, lr=1e-3, augment="none", latent_dim=16)
     _, val = crops(quick)
-    table = val.manifest.subset([0, 1, 2, 3] * 50)
+    table = val.manifest.subset([0, 1, 2, 3] * 25)
     train = load_crops(table, quick.image_size, quick.run_dir / ".cache", 2)
     recorder = Recorder()
     train_teacher(quick, train, val, NOTHING, recorder)
@@ -297,5 +297,5 @@ def test_the_average_moves_by_its_decay() -> None:
 
 def test_early_stopping_stops(config: TrainConfig) -> None:
     recorder = Recorder()
-    fit(replace(config, epochs=6, lr=1e-12, early_stopping=True, patience=1), recorder)
+    fit(replace(config, epochs=6, lr=0.3, early_stopping=True, patience=1), recorder)
     assert len(recorder.records) < 6

@@ -5,13 +5,11 @@ from torch import Tensor, nn
 
 from earcli.models.blocks import upsample_stage
 
-SKETCH_SIDE = 16
-
 
 class EarDecoder(nn.Module):
     """Maps z (B, latent_dim) to images (B, 3, S, S) in [-1, 1], S = image_size.
 
-    A linear map draws a sketch of 16×16 pixels, which skips the five stages and is stretched under their output.
+    A linear map draws a sketch of S/8 pixels a side, which skips the five stages and is stretched under their output.
     It costs under 1% of the parameters and makes training start: without it the gradient that comes through the stages
     has one direction, brightness, and the encoder's features collapse onto it (`docs/benchmarks.md`).
 
@@ -33,12 +31,12 @@ class EarDecoder(nn.Module):
             upsample_stage(width // 8, width // 16, residual=False),
         )
         self.to_rgb = nn.Conv2d(width // 16, 3, 3, padding=1)
-        self.image_size = image_size
-        self.sketch = nn.Linear(latent_dim, 3 * SKETCH_SIDE**2)
+        self.sketch_side = image_size // 8
+        self.sketch = nn.Linear(latent_dim, 3 * self.sketch_side**2)
 
     def forward(self, z: Tensor) -> Tensor:
         x = self.expand(z).view(-1, *self.grid)  # (B, w, S/32, S/32)
-        sketch = self.sketch(z).view(-1, 3, SKETCH_SIDE, SKETCH_SIDE)
-        sketch = F.interpolate(sketch, size=self.image_size, mode="bilinear", align_corners=False)  # (B, 3, S, S)
+        sketch = self.sketch(z).view(-1, 3, self.sketch_side, self.sketch_side)
+        sketch = F.interpolate(sketch, scale_factor=8, mode="bilinear", align_corners=False)  # (B, 3, S, S)
         image: Tensor = self.to_rgb(self.stages(x)) + sketch
         return image.tanh()

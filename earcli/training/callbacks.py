@@ -142,12 +142,13 @@ class GracefulStop(Callback):
     def __init__(self, keeper: Bookkeeper) -> None:
         self.keeper = keeper
         self.received: int | None = None
-        self.previous: dict[int, Any] = {}
+        # only the main thread may set handlers; before Lightning sets its own, so that close() undoes both
+        main = threading.current_thread() is threading.main_thread()
+        self.previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if main}
 
     def on_train_start(self, trainer: Trainer, module: Any) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.previous[number] = signal.signal(number, self._receive)
+        for number in self.previous:
+            signal.signal(number, self._receive)
 
     def _receive(self, number: int, frame: Any) -> None:
         if self.received is not None:

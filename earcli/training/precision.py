@@ -20,5 +20,7 @@ def choose_precision(config: TrainConfig) -> TrainConfig:
     if config.precision != "auto":
         return config
     # a CPU without bf16 instructions would emulate them, slower than fp32
-    native = any(value for name, value in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
+    # an older torch cannot tell, and gets 32
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    native = any(value for name, value in capabilities.items() if name.endswith("bf16"))
     return replace(config, precision="16-mixed" if cuda else "bf16-mixed" if native else "32")
