@@ -150,6 +150,11 @@ def _ridge(x: Array, y: Array, control: NDArray[np.float64], width: float, fade:
     return np.asarray(level * np.exp(-((distance / width) ** 2) / 2), np.float32)
 
 
+def soft_step(values: Array, softness: float) -> Array:
+    """The logistic function: 0 far below 0, 1 far above, in ear units."""
+    return np.asarray(0.5 * (1 + np.tanh(values / (2 * softness))))  # exp would overflow
+
+
 def _spot(x: Array, y: Array, centre: NDArray[np.float64], rx: float, ry: float) -> Array:
     return np.asarray(np.exp(-(((x - centre[0]) / rx) ** 2 + ((y - centre[1]) / ry) ** 2) / 2), np.float32)
 
@@ -158,7 +163,7 @@ def relief(x: Array, y: Array, curves: Curves, f: Factors) -> tuple[Array, Array
     """The height of every pixel, and how much it belongs to the ear (0 to 1)."""
     outline = spline(curves["outline"], closed=True)
     distance, _, side = _nearest(x, y, outline)
-    inside = 1 / (1 + np.exp(-side * distance / 0.018))  # the outline runs clockwise
+    inside = soft_step(side * distance, 0.018)  # the outline runs clockwise
     tragus, antitragus, notch, concha = curves["spots"]
     helix = _ridge(x, y, curves["helix"], 0.075 * (1 + 0.3 * f.helix_width), (0.55, 0.35))
     fold = _ridge(x, y, curves["antihelix"], 0.1, (0.8, 1.0))
@@ -174,7 +179,7 @@ def relief(x: Array, y: Array, curves: Curves, f: Factors) -> tuple[Array, Array
     height = height + (0.17 + 0.05 * f.tragus) * _spot(x, y, tragus, 0.1, 0.12 * (1 + 0.2 * f.tragus))
     height = height + 0.1 * _spot(x, y, antitragus, 0.11, 0.07) - 0.08 * _spot(x, y, notch, 0.06, 0.07)
     # in front the ear grows out of the cheek, behind it stands off the head
-    root = 1 / (1 + np.exp((x + 0.42 + 0.1 * y) / 0.05))
+    root = soft_step(-(x + 0.42 + 0.1 * y), 0.05)
     stand = inside * (1 - 0.75 * root * (1 - helix))
     return (height * stand).astype(np.float32), inside.astype(np.float32)
 

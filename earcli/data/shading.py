@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from earcli.data.anatomy import HEIGHT, WIDTH, Array, Factors
+from earcli.data.anatomy import HEIGHT, WIDTH, Array, Factors, soft_step
 
 
 def _soften(values: Array, factor: int) -> Array:
@@ -62,7 +62,7 @@ def _add_hair(
     hair = tone * (f.light_strength * sheen.clip(0.25, 1.6))[..., None]
     edge = 0.05 * strands + 0.06 * _noise(rng, 9, 7)
     line = np.maximum(x - 0.6 + 0.3 * y.clip(0), -(y + 0.62 + 0.5 * (x + 0.5).clip(-1, 0.6) ** 2))
-    backdrop = 1 / (1 + np.exp(-(line + edge) / 0.03)) * (1 - inside)
-    locks = 1 / (1 + np.exp((y + 1.12 - 0.42 * f.hair_cover + 0.3 * x + 2.2 * edge) / 0.025))
+    backdrop = soft_step(line + edge, 0.03) * (1 - inside)
+    locks = soft_step(-(y + 1.12 - 0.42 * f.hair_cover + 0.3 * x + 2.2 * edge), 0.025)
     cover = np.maximum(backdrop, locks)[..., None]
     return np.asarray(image * (1 - cover) + hair * cover)
