@@ -201,7 +201,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "perceptual_weights": "none",
         "batch_size": 16,
         "lr": 1e-3,
-        "epochs": 12,
+        "epochs": 30,
+        "augment": "none",  # variety costs time that a demo does not have
         "kl_anneal_threshold_psnr": 16.0,
         "kl_anneal_epochs": 3,
     },
