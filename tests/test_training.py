@@ -295,7 +295,14 @@ def test_the_average_moves_by_its_decay() -> None:
     assert average.num_batches_tracked == 5
 
 
-def test_early_stopping_stops(config: TrainConfig) -> None:
+def test_early_stopping_stops(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    validate = TeacherModule.validation_step
+
+    def worse_every_epoch(self: TeacherModule, batch: Any, batch_idx: int) -> None:
+        validate(self, batch, batch_idx)
+        self.sums["loss"] = self.sums["count"] * self.global_step
+
+    monkeypatch.setattr(TeacherModule, "validation_step", worse_every_epoch)
     recorder = Recorder()
-    fit(replace(config, epochs=6, lr=0.3, early_stopping=True, patience=1), recorder)
-    assert len(recorder.records) < 6
+    fit(replace(config, epochs=6, early_stopping=True, patience=2), recorder)
+    assert len(recorder.records) == 3
