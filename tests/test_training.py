@@ -223,6 +223,15 @@ def test_a_checkpoint_that_cannot_be_written_stops_with_a_reason(
         fit(config)
 
 
+def test_running_out_of_memory_names_what_to_try(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(TeacherModule, "training_step", full)
+    with pytest.raises(TrainingError, match=r"at --batch-size 4. Try --batch-size 2 --accumulate 2"):
+        fit(config)
+
+
 def test_a_set_smaller_than_a_batch_is_refused(config: TrainConfig) -> None:
     with pytest.raises(DataError, match="8 training pictures do not fill one batch of 9"):
         fit(replace(config, batch_size=9))
