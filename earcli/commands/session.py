@@ -1,5 +1,6 @@
 """What `ear train` and `ear resume` share: load, train, say what came of it."""
 
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import fields
@@ -57,7 +58,8 @@ def train(config: TrainConfig, resume: tuple[RunFolder, Path] | None = None) -> 
     # weights come before pictures, and both before Lightning, which takes seconds to import
     trunk = None if resume else read_trunk(config.resnet_version, config.weights)
     vgg = read_vgg(config.perceptual_weights) if config.perceptual_weight else None
-    console = Console()
+    # Lightning starts the other processes of a run with their number set: one of them talks
+    console = Console(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
     with ProgressBar(console) as progress:
         report = TrainingReport(console, progress)
         train_crops = _load(config, config.train_manifest, config.limit_train, report)

@@ -27,6 +27,7 @@ EXPECTED_WARNINGS = (
     ".*does not have many workers.*",  # batches are copies out of a memory map
     ".*dataloader is not resumable.*",  # it is: CropDataModule starts it at the right batch
     ".*in eval mode at the start of training.*",  # frozen layers are
+    ".*sync_dist=True.*",  # what is logged is already over all processes
     ".*treespec.*LeafSpec.*",  # Lightning 2.6 asks newer torch in an older way
 )
 
