@@ -38,7 +38,7 @@ def take_up(wanted: str, knobs: Mapping[str, Any]) -> None:
         raise ConfigError(f"{', '.join(refused)} cannot change when a run is resumed. Start a new run for that.")
     path = find_checkpoint(wanted, knobs.get("run_dir", Path("runs")))
     checkpoint = read_checkpoint(path)
-    if "optimizer_states" not in checkpoint:
+    if not {"optimizer_states", "ear"} <= checkpoint.keys():
         raise CheckpointError(f"{path} holds weights only, for use, not to go on from. Give the run's last.ckpt.")
     run = RunFolder(path.absolute().parents[1])
     if path.absolute().parent != run.checkpoints:
