@@ -38,7 +38,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "Only checkpoints that ear wrote can be read."
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # what torch says of a file that is no zip archive speaks of its own options
+        reason = "no archive of torch" if "mmap" in str(error) else f"{type(error).__name__}: {error}".splitlines()[0]
         raise CheckpointError(f"{path} is damaged or no checkpoint ({reason}). Take an older one.") from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
         raise CheckpointError(f"{path} is not a checkpoint of ear: it has no state_dict and hyper_parameters.")
