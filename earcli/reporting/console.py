@@ -25,9 +25,15 @@ COLUMNS = (
 )
 
 
+def printable(text: str) -> str:
+    """Text for a terminal: control characters and undecodable bytes, which a file's name may hold, become �."""
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
 def show_error(message: str) -> None:
     """One red line on standard error, however long."""
-    Console(stderr=True, soft_wrap=True, highlight=False).print(Text(f"error: {message}", style="red"))
+    line = Text(f"error: {printable(message)}", style="red")
+    Console(stderr=True, soft_wrap=True, highlight=False).print(line)
 
 
 class ProgressBar:
