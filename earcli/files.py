@@ -69,6 +69,15 @@ def new_folder(folder: Path) -> Iterator[Path]:
         raise RunError(f"{folder} cannot be written ({error.strerror}). Give another folder.") from error
 
 
+def relative(path: str | Path, folder: Path) -> str:
+    """A path from a folder, with slashes; absolute where there is no way (another drive)."""
+    try:
+        # through resolve(), because ".." leads to the parent of what a link points to
+        return os.path.relpath(path, folder.resolve()).replace(os.sep, "/")
+    except ValueError:
+        return str(path)
+
+
 def guard_cell(value: Any) -> Any:
     """Puts an apostrophe before text that a spreadsheet would take for a formula; `unguard_cell` takes it away."""
     if isinstance(value, str) and value.startswith((*FORMULA_STARTS, GUARD)) and not _is_number(value):
@@ -95,8 +104,10 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
     Raises:
         RunError: it cannot be written.
     """
-    encoding: dict[str, str] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
-    with replacing(path) as temporary, temporary.open("w", **encoding) as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows([guard_cell(cell) for cell in row] for row in rows)

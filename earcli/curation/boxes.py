@@ -14,7 +14,7 @@ def looks_like_corners(box: NDArray[np.float64], size: tuple[int, int]) -> bool:
         box: four finite numbers.
         size: width and height in pixels.
     """
-    a, b, c, d = box
+    a, b, c, d = box.tolist()
     fits = a + c <= size[0] + SLACK and b + d <= size[1] + SLACK and c > 0 and d > 0
     corners = 0 <= a < c <= size[0] + SLACK and 0 <= b < d <= size[1] + SLACK
     return not fits and corners
@@ -22,9 +22,9 @@ def looks_like_corners(box: NDArray[np.float64], size: tuple[int, int]) -> bool:
 
 def looks_like_sizes(box: NDArray[np.float64], size: tuple[int, int]) -> bool:
     """Whether a box looks as if x, y, width, height had been read as corners: taken back, they fit the picture."""
-    x, y, width, height = box
+    x, y, width, height = box.tolist()
     right, bottom = x + width, y + height  # what the file had as xmax and ymax
-    backwards = width <= 0 or height <= 0
+    backwards = width < 0 or height < 0
     fits = right > 0 and bottom > 0 and x >= 0 and y >= 0
     return backwards and fits and x + right <= size[0] + SLACK and y + bottom <= size[1] + SLACK
 

@@ -1,6 +1,5 @@
 """The files that `ear prepare` leaves: manifests of both sides, what was left out, and a card that describes them."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,12 +9,10 @@ from numpy.typing import NDArray
 
 from earcli.curation.prepare import Prepared, Wishes
 from earcli.curation.scan import Facts
-from earcli.data.formats.coco import write_coco
 from earcli.data.formats.columns import Columns
-from earcli.data.formats.npy import write_npy
-from earcli.data.formats.table import write_table
 from earcli.data.images import quiet_decoding, read_crop
-from earcli.files import write_csv
+from earcli.data.manifest import write_columns
+from earcli.files import relative, write_csv
 from earcli.reporting.markdown import table
 from earcli.reporting.plots import labelled_rows, save_image
 
@@ -34,13 +31,12 @@ def write_prepared(folder: Path, final: Path, prepared: Prepared, wishes: Wishes
     names = []
     for side, rows in (("train", np.flatnonzero(~prepared.held_out)), ("val", np.flatnonzero(prepared.held_out))):
         columns = _columns(prepared, rows, final)
-        stem = f"{side}_{wishes.task}"
-        write_npy(folder / f"{stem}.npy", columns)
-        write_table(folder / f"{stem}.csv", columns)
-        names += [f"{stem}.npy", f"{stem}.csv"]
+        kinds = [".npy", ".csv"]
         if columns.keypoints is not None or wishes.task != "teacher":
-            write_coco(folder / f"{stem}.coco.json", columns, [prepared.facts[row].size for row in rows])
-            names.append(f"{stem}.coco.json")
+            kinds.append(".coco.json")
+        for kind in kinds:
+            names.append(f"{side}_{wishes.task}{kind}")
+            write_columns(folder / names[-1], columns, [prepared.facts[row].size for row in rows])
     rows_out = ((item.path, item.source, item.reason) for item in prepared.left_out)
     write_csv(folder / "left_out.csv", ("path", "source", "reason"), rows_out)
     save_image(folder / "contact_sheet.png", _contact_sheet(prepared, wishes.seed))
@@ -53,21 +49,13 @@ def _columns(prepared: Prepared, rows: NDArray[np.int64], final: Path) -> Column
     keypoints = [sample.keypoints for sample in samples]
     subjects = [sample.subject for sample in samples]
     return Columns(
-        [relative(Path(sample.path), final) for sample in samples],
+        [relative(sample.path, final) for sample in samples],
         np.array([sample.box for sample in samples]).reshape(-1, 4),
         subjects if any(subjects) else None,
         keypoints=keypoints if any(keypoints) else None,
         checksums=[prepared.facts[row].checksum for row in rows],
         sources=[sample.source for sample in samples],
     )
-
-
-def relative(path: Path, folder: Path) -> str:
-    """A path from a folder, with slashes; absolute where there is no way (another drive)."""
-    try:
-        return os.path.relpath(path, folder.resolve()).replace(os.sep, "/")
-    except ValueError:
-        return str(path)
 
 
 def _contact_sheet(prepared: Prepared, seed: int) -> NDArray[np.uint8]:

@@ -112,7 +112,7 @@ def _fit_for(task: str, samples: list[Sample], left_out: list[LeftOut]) -> list[
 def _usable(samples: Sequence[Sample], facts: Sequence[Facts], left_out: list[LeftOut]) -> list[int]:
     """The samples that can be read and are there for the first time."""
     kept = []
-    first: dict[tuple[str, tuple[float, ...]], int] = {}
+    first: dict[tuple[str, tuple[str, ...]], int] = {}
     for index, (sample, fact) in enumerate(zip(samples, facts, strict=True)):
         box = np.array(sample.box)
         if fact.fault:
@@ -121,7 +121,7 @@ def _usable(samples: Sequence[Sample], facts: Sequence[Facts], left_out: list[Le
             reason = f"box {box.tolist()} fits {fact.size[0]}×{fact.size[1]} pixels only as xmin, ymin, xmax, ymax"
         elif np.isfinite(box).all() and overhang(box, fact.size) > MAX_OVERHANG:
             reason = f"box {box.tolist()} lies mostly outside the picture of {fact.size[0]}×{fact.size[1]} pixels"
-        elif (same := first.setdefault((fact.checksum, tuple(map(str, sample.box))), index)) != index:
+        elif (same := first.setdefault((fact.checksum, tuple(f"{value:g}" for value in sample.box)), index)) != index:
             reason = f"the same picture as {samples[same].label}"
             if samples[same].subject != sample.subject:
                 reason += f", which is of subject {samples[same].subject!r}, not {sample.subject!r}"

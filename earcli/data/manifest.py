@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.data.formats.coco import read_coco
+from earcli.data.formats.coco import read_coco, write_coco
 from earcli.data.formats.columns import Columns, Refuse
 from earcli.data.formats.npy import read_npy, write_npy
-from earcli.data.formats.table import read_table
+from earcli.data.formats.table import read_table, write_table
 from earcli.errors import ManifestError
 
 READERS: dict[str, Callable[[Path, Refuse], Columns]] = {".npy": read_npy, ".csv": read_table, ".json": read_coco}
@@ -65,22 +65,39 @@ def read_columns(path: Path, refuse: Refuse) -> Columns:
     return READERS[path.suffix.lower()](path, refuse)
 
 
-def read_manifest(path: Path, root: Path | None = None) -> Manifest:
-    """Reads a manifest of any kind, every row of which must be in order.
+def read_manifest(path: Path, root: Path | None = None, refuse: Refuse | None = None) -> Manifest:
+    """Reads a manifest of any kind.
 
     Args:
         root: folder that relative paths start from; the manifest's own folder when None.
+        refuse: hears of rows that cannot be used and are left out; when None, such a row is an error.
 
     Raises:
         ManifestError: it is missing, carries code, is of another form, or names no picture.
     """
-    columns = read_columns(path, _stop)
+    columns = read_columns(path, refuse or _stop)
     if not columns.paths:
         raise ManifestError(f"{path} is empty: it names no picture.")
     root = path.parent if root is None else root
     if not root.is_dir():
         raise ManifestError(f"--root-dir {root} is no folder. Give the folder that the paths in {path} start from.")
     return Manifest(**{item.name: getattr(columns, item.name) for item in fields(Columns)}, root=root)
+
+
+def write_columns(path: Path, columns: Columns, sizes: Sequence[tuple[int, int]]) -> None:
+    """Writes the kind of manifest that the name ends in, whole or not at all.
+
+    Args:
+        sizes: width and height of each sample's picture in pixels, which COCO has and the others do not.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    kind = path.suffix.lower()
+    if kind == ".json":
+        write_coco(path, columns, sizes)
+    else:
+        {".npy": write_npy, ".csv": write_table}[kind](path, columns)
 
 
 def write_manifest(path: Path, paths: Sequence[str], boxes: Sequence[Sequence[float] | None]) -> None:

@@ -1,6 +1,6 @@
 """What a person sees: tables, progress, one-line errors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -34,6 +34,23 @@ def show_error(message: str) -> None:
     """One red line on standard error, however long."""
     line = Text(f"error: {printable(message)}", style="red")
     Console(stderr=True, soft_wrap=True, highlight=False).print(line)
+
+
+def show_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table; in a pipe, cells two spaces apart. The last column is text and gives way in a narrow window."""
+    if not console.is_terminal:
+        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+        for row in (header, *rows):
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+            console.print("  ".join(cells).rstrip(), soft_wrap=True, highlight=False, markup=False)
+        return
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    for number, heading in enumerate(header):
+        last = number == len(header) - 1
+        table.add_column(heading, no_wrap=not last, justify="left" if last or not number else "right")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table, highlight=False)
 
 
 class ProgressBar:
