@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SLACK = 1.0
-OVERHANG = 0.02
+SLOPPY = 1.05  # a box that reaches over the border by less is a sloppy one, not one of another convention
 
 
 def looks_like_corners(box: NDArray[np.float64], size: tuple[int, int]) -> bool:
@@ -15,9 +15,8 @@ def looks_like_corners(box: NDArray[np.float64], size: tuple[int, int]) -> bool:
         size: width and height in pixels.
     """
     a, b, c, d = box.tolist()
-    fits = a + c <= size[0] + SLACK and b + d <= size[1] + SLACK and c > 0 and d > 0
-    corners = 0 <= a < c <= size[0] + SLACK and 0 <= b < d <= size[1] + SLACK
-    return not fits and corners
+    fits = a + c <= size[0] * SLOPPY + SLACK and b + d <= size[1] * SLOPPY + SLACK
+    return not fits and bool(0 <= a < c <= size[0] + SLACK and 0 <= b < d <= size[1] + SLACK)
 
 
 def looks_like_sizes(box: NDArray[np.float64], size: tuple[int, int]) -> bool:
@@ -26,7 +25,7 @@ def looks_like_sizes(box: NDArray[np.float64], size: tuple[int, int]) -> bool:
     right, bottom = x + width, y + height  # what the file had as xmax and ymax
     backwards = width < 0 or height < 0
     fits = right > 0 and bottom > 0 and x >= 0 and y >= 0
-    return backwards and fits and x + right <= size[0] + SLACK and y + bottom <= size[1] + SLACK
+    return backwards and fits and bool(x + right <= size[0] + SLACK and y + bottom <= size[1] + SLACK)
 
 
 def overhang(box: NDArray[np.float64], size: tuple[int, int]) -> float:
