@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 SLACK = 1.0
 SLOPPY = 1.05  # a box that reaches over the border by less is a sloppy one, not one of another convention
+LONGEST = 4.0  # ears are about 1:1.4
 
 
 def looks_like_corners(box: NDArray[np.float64], size: tuple[int, int]) -> bool:
@@ -16,7 +17,8 @@ def looks_like_corners(box: NDArray[np.float64], size: tuple[int, int]) -> bool:
     """
     a, b, c, d = box.tolist()
     fits = a + c <= size[0] * SLOPPY + SLACK and b + d <= size[1] * SLOPPY + SLACK
-    return not fits and bool(0 <= a < c <= size[0] + SLACK and 0 <= b < d <= size[1] + SLACK)
+    corners = 0 <= a < c <= size[0] + SLACK and 0 <= b < d <= size[1] + SLACK
+    return not fits and corners and bool(1 / LONGEST < (c - a) / (d - b) < LONGEST)
 
 
 def looks_like_sizes(box: NDArray[np.float64], size: tuple[int, int]) -> bool:

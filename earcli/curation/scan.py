@@ -165,7 +165,9 @@ def _append(notes: Path | None) -> IO[str]:
     if notes is None:
         return Path(os.devnull).open("w", encoding="utf-8")
     notes.parent.mkdir(parents=True, exist_ok=True)
-    return notes.open("a", encoding="utf-8")
+    file = notes.open("a", encoding="utf-8")
+    file.write("\n")  # ends the line in which a scan was killed
+    return file
 
 
 def _read_notes(notes: Path | None) -> dict[str, Facts]:
@@ -180,5 +182,5 @@ def _read_notes(notes: Path | None) -> dict[str, Facts]:
                 if values.keys() == names:
                     known[key] = Facts(**{**values, "size": tuple(values["size"]), "crop": tuple(values["crop"])})
             except (ValueError, TypeError, AttributeError):
-                continue  # the line in which the scan was killed
+                continue  # empty, or the line in which a scan was killed
     return known
