@@ -23,7 +23,7 @@ def near_duplicates(facts: Sequence[Facts]) -> Edges:
     """Pairs of ears that look the same, or are each other's mirror image.
 
     The pHashes differ in at most 8 of 64 bits, and the grey 32×32 thumbnails correlate at 0.96 or more; docs/data.md
-    says how both were chosen. Every pair is compared: 15,000 ears take 2 seconds, 100,000 a minute and a half.
+    says how both were chosen. Every pair is compared, in blocks, so time grows with the square of the number.
 
     Returns:
         (P, 2) indices, the lower first. When there are more than a million pairs, only as many as connect the same
