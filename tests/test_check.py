@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from earcli.cli import app
@@ -22,6 +23,7 @@ from earcli.curation.findings import KINDS
 from earcli.curation.scan import examine, sharpness
 from earcli.data.manifest import read_manifest
 from earcli.data.synthetic import write_set
+from earcli.reporting.console import show_table
 
 WHOLE = np.full(4, np.nan)
 
@@ -346,17 +348,13 @@ def test_every_kind_is_in_the_guide() -> None:
         assert f"| `{kind}` | {'yes' if about.harmful else ''}".rstrip() in guide, kind
 
 
-def test_a_terminal_that_is_narrow_keeps_the_counts(faulty: Path, tmp_path: Path) -> None:
-    from rich.console import Console
-
-    from earcli.reporting.console import show_table
-
+@pytest.mark.parametrize(("width", "meant"), [(40, False), (60, True)])
+def test_a_narrow_terminal_keeps_the_counts(tmp_path: Path, width: int, meant: bool) -> None:
     with (tmp_path / "screen").open("w+") as file:
-        console = Console(file=file, width=40, force_terminal=True, color_system=None)
-        show_table(
-            console, ("found", "train", "meaning"), [("leak-lookalike", "12345", "looks like one on another side")]
-        )
+        console = Console(file=file, width=width, force_terminal=True, color_system=None)
+        show_table(console, ("found", "train", "meaning"), [("leak-lookalike", "12345", "one on another side")])
         file.seek(0)
         lines = file.read().splitlines()
     assert any("leak-lookalike" in line and "12345" in line for line in lines)
-    assert max(map(len, lines)) <= 40
+    assert any("one on another side" in line for line in lines) == meant
+    assert max(map(len, lines)) <= width

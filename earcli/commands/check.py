@@ -8,13 +8,13 @@ import typer
 
 def check(
     manifests: Annotated[
-        list[Path], typer.Argument(metavar="MANIFEST...", help="The sides of a split: .npy, .csv or COCO's .json.")
+        list[Path], typer.Argument(metavar="MANIFEST", help="The sides of a split: .npy, .csv or COCO's .json.")
     ],
     root_dir: Annotated[
         Path | None,
         typer.Option(
             "--root-dir",
-            help="Folder that relative paths start from.  [default: the manifest's]",
+            help="Folder that relative paths start from. (default: the manifest's)",
             show_default=False,
         ),
     ] = None,

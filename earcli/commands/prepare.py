@@ -12,7 +12,7 @@ def prepare(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SOURCE...",
+            metavar="SOURCE",
             help="Folders of pictures and annotations, searched through; or .npy, .csv, .json files.",
         ),
     ],
@@ -39,8 +39,8 @@ def prepare(
         Path | None,
         typer.Option(
             "--root-dir",
-            help="Folder that paths in annotations start from and may not leave.  [default: the annotation's, and its "
-            "SOURCE]",
+            help="Folder that paths in annotations start from and may not leave (default: they start from the "
+            "annotation's folder and stay in their SOURCE).",
             show_default=False,
         ),
     ] = None,
@@ -59,8 +59,12 @@ def prepare(
     refuse_used_folder(output)
     notes = output.parent / f".{output.name}.scan.jsonl"
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    with ProgressBar(console) as progress:
-        prepared = prepare_set(sources, wishes, progress, notes)
+    try:
+        with ProgressBar(console) as progress:
+            prepared = prepare_set(sources, wishes, progress, notes)
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on where it was")
+        raise typer.Exit(130) from None
     with new_folder(output) as folder:
         names = write_prepared(folder, output, prepared, wishes)
     notes.unlink(missing_ok=True)
