@@ -1,6 +1,8 @@
 """From a picture file to pixels: upright, RGB, cropped, square."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,20 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from earcli.errors import DataError
 
+ORIENTATION = 0x0112
+"""The EXIF tag that says how the camera was held; 1 is upright."""
+
 
 class BadPictureError(DataError):
-    """One picture cannot be used; the message is the reason, for `skipped.csv`."""
+    """One picture cannot be used; the message is the reason, for `skipped.csv`.
+
+    Attributes:
+        kind: missing, empty, foreign, truncated, unreadable, too-large; box-infinite, box-empty, box-outside.
+    """
+
+    def __init__(self, message: str, kind: str = "unreadable") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 def read_crop(path: Path, box: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
@@ -27,10 +40,27 @@ def read_crop(path: Path, box: NDArray[np.float64], size: int) -> NDArray[np.uin
     Raises:
         BadPictureError: the file is missing, no picture, truncated, too large, or the box holds no pixel of it.
     """
-    image = read_picture(path)
-    if not np.isnan(box[0]):
-        image = image.crop(_pixel_box(box, image.size))
+    image = crop_picture(read_picture(path), box)
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def crop_picture(image: Image.Image, box: NDArray[np.float64]) -> Image.Image:
+    """The part of an upright picture that a box holds, cut at the borders; all of it for NaN.
+
+    Raises:
+        BadPictureError: the box is not finite, empty, or holds no pixel of the picture.
+    """
+    return image if np.isnan(box[0]) else image.crop(_pixel_box(box, image.size))
+
+
+def read_header(path: Path) -> tuple[str, int]:
+    """The format that a file has by its content ("JPEG"), and its EXIF orientation (1 where it has none).
+
+    Raises:
+        BadPictureError: as `read_picture`.
+    """
+    with _reasons(), Image.open(path) as image:
+        return image.format or "", image.getexif().get(ORIENTATION, 1)
 
 
 def read_picture(path: Path) -> Image.Image:
@@ -39,24 +69,32 @@ def read_picture(path: Path) -> Image.Image:
     Raises:
         BadPictureError: the file is missing, no picture, truncated, or over Pillow's bomb limit.
     """
-    try:
+    with _reasons():
         if path.stat().st_size == 0:
-            raise BadPictureError("empty file")
+            raise BadPictureError("empty file", "empty")
         with Image.open(path) as image:
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and image.width * image.height > limit:
-                raise BadPictureError(f"{image.width}×{image.height} pixels are over the limit of {limit}")
+                raise BadPictureError(f"{image.width}×{image.height} pixels are over the limit of {limit}", "too-large")
             return _to_rgb(ImageOps.exif_transpose(image))
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """Turns whatever reading a picture raises into a `BadPictureError`."""
+    try:
+        yield
     except BadPictureError:
         raise
     except FileNotFoundError as error:
-        raise BadPictureError("no such file") from error
+        raise BadPictureError("no such file", "missing") from error
     except Image.DecompressionBombError as error:
-        raise BadPictureError("over Pillow's limit of pixels") from error
+        raise BadPictureError("over Pillow's limit of pixels", "too-large") from error
     except UnidentifiedImageError as error:
-        raise BadPictureError("not a picture that Pillow can read") from error
+        raise BadPictureError("not a picture that Pillow can read", "foreign") from error
     except Exception as error:  # a damaged file can raise anything from any decoder
-        raise BadPictureError(f"unreadable ({type(error).__name__}: {error})") from error
+        kind = "truncated" if "truncated" in str(error) else "unreadable"
+        raise BadPictureError(f"unreadable ({type(error).__name__}: {error})", kind) from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -74,13 +112,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _pixel_box(box: NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int, int, int]:
     x, y, width, height = box
     if not np.isfinite(box).all():
-        raise BadPictureError("box is not finite")
+        raise BadPictureError("box is not finite", "box-infinite")
     left, top = max(round(x), 0), max(round(y), 0)
     right, bottom = min(round(x + width), size[0]), min(round(y + height), size[1])
     if width <= 0 or height <= 0:
-        raise BadPictureError(f"box of {width:g}×{height:g} pixels is empty")
+        raise BadPictureError(f"box of {width:g}×{height:g} pixels is empty", "box-empty")
     if right <= left or bottom <= top:
-        raise BadPictureError(f"box {box.tolist()} lies outside the picture of {size[0]}×{size[1]} pixels")
+        where = f"the picture of {size[0]}×{size[1]} pixels"
+        raise BadPictureError(f"box {box.tolist()} lies outside {where}", "box-outside")
     return left, top, right, bottom
 
 

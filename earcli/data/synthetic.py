@@ -6,8 +6,6 @@ scapha), lit by one lamp.
 
 import csv
 import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -22,7 +20,7 @@ from earcli.data.anatomy import HEIGHT, LANDMARKS, WIDTH, Array, Factors, bent_c
 from earcli.data.cache import Progress
 from earcli.data.manifest import write_manifest
 from earcli.data.shading import paint
-from earcli.errors import RunError
+from earcli.files import new_folder
 
 VAL_SHARE = 0.2
 BOX_MARGIN = 0.06
@@ -125,19 +123,8 @@ def write_set(folder: Path, count: int, seed: int, progress: Progress | None = N
     Raises:
         RunError: the folder has something in it, or cannot be written.
     """
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RunError(f"{folder} is not empty. Give a new folder; ear synth overwrites nothing.")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            _write_into(temporary, count, seed, progress)
-            temporary.chmod(0o755)  # mkdtemp lets nobody else in
-            temporary.replace(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise RunError(f"{folder} cannot be written ({error.strerror}). Give another folder.") from error
+    with new_folder(folder) as temporary:
+        _write_into(temporary, count, seed, progress)
 
 
 def _write_into(folder: Path, count: int, seed: int, progress: Progress | None) -> None:

@@ -1,6 +1,6 @@
 """What a person sees: tables, progress, one-line errors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -24,10 +24,37 @@ COLUMNS = (
     ("data_wait", "waiting", ".1%", 100),
 )
 
+LEAST_TEXT = 24
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: control characters and undecodable bytes, which a file's name may hold, become �."""
+    return "".join(c if c.isprintable() else "�" for c in text)
+
 
 def show_error(message: str) -> None:
     """One red line on standard error, however long."""
-    Console(stderr=True, soft_wrap=True, highlight=False).print(Text(f"error: {message}", style="red"))
+    line = Text(f"error: {printable(message)}", style="red")
+    Console(stderr=True, soft_wrap=True, highlight=False).print(line)
+
+
+def show_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table; in a pipe, cells two spaces apart. The last column is text, and left out where it has no room."""
+    if not console.is_terminal:
+        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+        for row in (header, *rows):
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+            console.print("  ".join(cells).rstrip(), soft_wrap=True, highlight=False, markup=False)
+        return
+    taken = sum(max(map(len, column)) + 2 for column in zip(*(row[:-1] for row in (header, *rows)), strict=True))
+    shown = len(header) if console.width - taken >= LEAST_TEXT else len(header) - 1
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    for number, heading in enumerate(header[:shown]):
+        last = number == len(header) - 1
+        table.add_column(heading, no_wrap=not last, justify="left" if last or not number else "right")
+    for row in rows:
+        table.add_row(*map(Text, row[:shown]))
+    console.print(table, highlight=False)
 
 
 class ProgressBar:

@@ -1,0 +1,154 @@
+"""COCO JSON: boxes and key points (cocodataset.org/#format-data)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earcli.data.formats.columns import Columns, Keypoints, Refuse, check_size, finite_or_inf
+from earcli.errors import ManifestError
+from earcli.files import replacing
+
+SIZE_LIMIT = 256 << 20
+EXTRA = {"subjects": "subject", "checksums": "checksum", "sources": "source"}
+
+
+def read_coco(path: Path, refuse: Refuse) -> Columns:
+    """Reads COCO's detection and key-point format: a sample per annotation.
+
+    An annotation without `bbox` but with key points has no box here. What `write_coco` adds to an annotation
+    (`subject`, `checksum`, `source`) is read back.
+
+    Raises:
+        ManifestError: it is missing, larger than 256 MiB, no JSON, or not of COCO's form.
+    """
+    check_size(path, SIZE_LIMIT)
+    try:
+        content = json.loads(path.read_bytes())
+    except json.JSONDecodeError as error:
+        raise ManifestError(f"{path}, line {error.lineno}: no JSON ({error.msg}). Mend or export it anew.") from error
+    except (ValueError, RecursionError, OSError) as error:
+        raise ManifestError(f"{path} is no JSON ({type(error).__name__}: {error}). Export it anew.") from error
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in ("images", "annotations")):
+        raise ManifestError(f"{path} is not in COCO's form: wanted an object with lists `images` and `annotations`.")
+    names = {item.get("id"): item.get("file_name") for item in content["images"] if _is_image(item)}
+    layouts = _layouts(content.get("categories"))
+    paths: list[str] = []
+    boxes: list[Sequence[float]] = []
+    keypoints: list[Keypoints | None] = []
+    extra: dict[str, list[str]] = {key: [] for key in EXTRA}
+    for number, item in enumerate(content["annotations"]):
+        try:
+            name, box, points = _annotation(item, names, layouts)
+        except ValueError as error:
+            refuse(f"{path}, annotations[{number}]: {error}")
+            continue
+        paths.append(name)
+        boxes.append(box)
+        keypoints.append(points)
+        for key, field in EXTRA.items():
+            extra[key].append(str(item.get(field, "")))
+    given = {key: column for key, column in extra.items() if any(column)}
+    return Columns(
+        paths,
+        np.array(boxes, dtype=np.float64).reshape(-1, 4),
+        keypoints=keypoints if any(keypoints) else None,
+        **given,
+    )
+
+
+def _is_image(item: Any) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("id"), int | str) and isinstance(item.get("file_name"), str)
+
+
+def _layouts(categories: Any) -> dict[Any, tuple[str, ...]]:
+    """The names of the key points, by category."""
+    result = {}
+    for item in categories if isinstance(categories, list) else []:
+        if isinstance(item, dict) and isinstance(item.get("id"), int | str) and isinstance(item.get("keypoints"), list):
+            result[item["id"]] = tuple(map(str, item["keypoints"]))
+    return result
+
+
+def _annotation(
+    item: Any, names: Mapping[Any, str], layouts: Mapping[Any, tuple[str, ...]]
+) -> tuple[str, Sequence[float], Keypoints | None]:
+    """Path, box and key points of one annotation; raises `ValueError` with what is wrong."""
+    if not isinstance(item, dict):
+        raise ValueError(f"{item!r:.60} is no object")
+    image, category = item.get("image_id"), item.get("category_id")
+    name = names.get(image) if isinstance(image, int | str) else None
+    if not name:
+        raise ValueError(f"image_id {image!r:.60} is none of the images")
+    points = item.get("keypoints")
+    found = None
+    if points:
+        flat = _numbers(points, "keypoints")
+        if len(flat) % 3:
+            raise ValueError(f"keypoints has {len(flat)} numbers, wanted x, y, visibility for each")
+        count = len(flat) // 3
+        layout = layouts.get(category, ()) if isinstance(category, int | str) else ()
+        if layout and len(layout) != count:
+            raise ValueError(f"keypoints has {count} points, but the category names {len(layout)}")
+        if not np.isfinite(flat).all():
+            raise ValueError("keypoints are not all finite")
+        found = Keypoints(layout or numbered(count), flat.reshape(count, 3))
+    box = item.get("bbox")
+    if box is None and found is not None:
+        return name, (np.nan,) * 4, found
+    values = _numbers(box, "bbox")
+    if len(values) != 4:
+        raise ValueError(f"bbox is {box!r:.60}, wanted [x, y, width, height]")
+    return name, values.tolist(), found
+
+
+def numbered(count: int) -> tuple[str, ...]:
+    """Names for key points that have none."""
+    return tuple(str(number) for number in range(1, count + 1))
+
+
+def _numbers(value: Any, key: str) -> NDArray[np.float64]:
+    if not isinstance(value, list) or not all(map(_is_number, value)):
+        raise ValueError(f"{key} is {value!r:.60}, wanted a list of numbers")
+    return finite_or_inf(np.array(value, dtype=np.float64))
+
+
+def _is_number(value: Any) -> bool:
+    # JSON allows integers beyond every float
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63)
+
+
+def write_coco(path: Path, columns: Columns, sizes: Sequence[tuple[int, int]]) -> None:
+    """Writes boxes and key points; a picture without a box gets one around all of it.
+
+    Args:
+        sizes: width and height of each sample's picture in pixels.
+    """
+    images: dict[str, dict[str, Any]] = {}
+    categories: dict[tuple[str, ...], dict[str, Any]] = {}
+    annotations = []
+    for row, name in enumerate(columns.paths):
+        width, height = sizes[row]
+        image = images.setdefault(name, {"id": len(images), "file_name": name, "width": width, "height": height})
+        points = columns.keypoints[row] if columns.keypoints else None
+        layout = points.names if points else ()
+        category = categories.setdefault(layout, {"id": len(categories) + 1, "name": "ear", "supercategory": "ear"})
+        box = columns.boxes[row].tolist()
+        annotation = {"id": row, "image_id": image["id"], "category_id": category["id"], "iscrowd": 0}
+        annotation["bbox"] = [0, 0, width, height] if np.isnan(box[0]) else box
+        annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
+        if points is not None:
+            category |= {"keypoints": list(layout), "skeleton": []}
+            annotation["num_keypoints"] = len(points.labelled())
+            annotation["keypoints"] = [v for x, y, seen in points.points.tolist() for v in (x, y, int(seen))]
+        for key, field in EXTRA.items():
+            column = getattr(columns, key)
+            if column and column[row]:
+                annotation[field] = column[row]
+        annotations.append(annotation)
+    content = {"images": list(images.values()), "annotations": annotations, "categories": list(categories.values())}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content), encoding="utf-8")

@@ -1,0 +1,73 @@
+"""What every annotation file is read into: columns, a row a sample."""
+
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earcli.errors import ManifestError
+
+Refuse = Callable[[str], None]
+"""Called with what is wrong with one row, which is then left out; may raise instead."""
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """The key points of one ear.
+
+    Attributes:
+        names: K names; ears of one layout share them.
+        points: (K, 3) of x, y in pixels of the upright picture, the first pixel's centre at 0, and COCO's visibility:
+            0 not labelled, 1 hidden, 2 visible.
+    """
+
+    names: tuple[str, ...]
+    points: NDArray[np.float64]
+
+    def labelled(self) -> NDArray[np.float64]:
+        """(L, 2) x and y of those that are labelled."""
+        return self.points[self.points[:, 2] > 0, :2]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """One sample a row. A column that a file lacks is None; so is `keypoints[i]` where one ear has none.
+
+    Attributes:
+        paths: as the file has them.
+        boxes: (N, 4) of x, y, width, height in pixels; a row of NaN means the whole picture.
+        subjects: a name per sample, "" where none is known.
+        checksums: SHA-256 of the picture files, as hexadecimal digits, "" where unknown.
+        sources: where each sample came from.
+    """
+
+    paths: list[str]
+    boxes: NDArray[np.float64]
+    subjects: list[str] | None = None
+    _: KW_ONLY
+    keypoints: list[Keypoints | None] | None = None
+    checksums: list[str] | None = None
+    sources: list[str] | None = None
+
+
+def check_size(path: Path, limit: int) -> None:
+    """Raises `ManifestError` when a file is larger than `limit` bytes, is no file, or is not there."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise ManifestError(
+            f"{path} does not exist. Give --train-manifest and --val-manifest; `ear synth DIR` draws a set to try."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"{path} cannot be read ({error}).") from error
+    if not path.is_file():
+        raise ManifestError(f"{path} is no file. Give a manifest: .npy, .csv or COCO's .json.")
+    if size > limit:
+        raise ManifestError(f"{path} has {size:,} bytes, over the limit of {limit:,}. Split it into several files.")
+
+
+def finite_or_inf(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A NaN that a file holds must not read as "no box": it becomes infinite, which no picture has."""
+    return np.where(np.isnan(values), np.inf, values)

@@ -1,0 +1,50 @@
+"""PTS: the key points of one picture, as the ear and face sets of the iBUG group have them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from earcli.data.formats.coco import numbered
+from earcli.data.formats.columns import Keypoints, check_size
+from earcli.errors import ManifestError
+
+SIZE_LIMIT = 1 << 20
+
+
+def read_pts(path: Path) -> Keypoints:
+    """Reads `version: 1`, `n_points: K`, and K lines of x and y in braces.
+
+    PTS counts pixels from 1, as its tools do (menpo's importer subtracts 1 as well); the points returned count from 0.
+
+    Raises:
+        ManifestError: it is missing, larger than 1 MiB, or not of this form; the message names the line.
+    """
+    check_size(path, SIZE_LIMIT)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path} is no PTS file ({type(error).__name__}: {error}).") from error
+    points: list[list[float]] = []
+    wanted, inside, closed = None, False, False
+    for number, line in enumerate(map(str.strip, lines), 1):
+        try:
+            if not inside and line.startswith("n_points:"):
+                wanted = int(line.removeprefix("n_points:"))
+            elif line == "{":
+                inside = True
+            elif line == "}":
+                closed = True
+                break
+            elif inside and line:
+                x, y = map(float, line.split())
+                points.append([x - 1, y - 1, 2])
+        except ValueError as error:
+            raise ManifestError(f"{path}, line {number}: {line!r:.60}, wanted x and y of a point.") from error
+    if not points or not closed:
+        raise ManifestError(f"{path}, line {len(lines)}: no points in braces, wanted {{, a line a point, }}.")
+    if wanted is not None and wanted != len(points):
+        raise ManifestError(f"{path} says n_points: {wanted}, but has {len(points)}. Export it anew.")
+    array = np.array(points)
+    if not np.isfinite(array).all():
+        raise ManifestError(f"{path} has points that are not finite. Export it anew.")
+    return Keypoints(numbered(len(points)), array)

@@ -1,0 +1,122 @@
+"""CSV: our own open manifest, and the box tables that annotation tools write."""
+
+import csv
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earcli.data.formats.columns import Columns, Refuse, check_size, finite_or_inf
+from earcli.errors import ManifestError
+from earcli.files import unguard_cell, write_csv
+
+SIZE_LIMIT = 1 << 30
+PATH_NAMES = ("image_path", "filename")
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+BOXES = (CORNERS, ("x", "y", "w", "h"), ("x", "y", "width", "height"))
+HEADER = ("image_path", "x", "y", "width", "height", "subject", "checksum", "source")
+NO_BOX = (np.nan,) * 4
+
+
+def read_table(path: Path, refuse: Refuse) -> Columns:
+    """Reads a CSV with a header: `image_path` or `filename`, and optionally a box, `subject`, `checksum`, `source`.
+
+    A box is `xmin,ymin,xmax,ymax`, `x,y,w,h` or `x,y,width,height` in pixels; four empty cells mean the whole picture.
+    Commas, semicolons and tabs separate. Column names may be in capitals; other columns are ignored.
+
+    Raises:
+        ManifestError: it is missing, larger than 1 GiB, no CSV, or its header names no picture.
+    """
+    check_size(path, SIZE_LIMIT)
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            first = file.readline()
+            file.seek(0)
+            reader = csv.reader(file, delimiter=max(",;\t", key=first.count), strict=True)
+            header = [name.strip().lower() for name in next(reader, [])]
+            return _read_rows(path, header, _numbered(reader), refuse)
+    except csv.Error as error:
+        raise ManifestError(f"{path}, line {reader.line_num}: no CSV ({error}). Mend that line.") from error
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
+    for row in reader:
+        if row:
+            yield reader.line_num, row
+
+
+def _read_rows(path: Path, header: list[str], rows: Iterator[tuple[int, list[str]]], refuse: Refuse) -> Columns:
+    name = next((name for name in PATH_NAMES if name in header), None)
+    if name is None:
+        found = ", ".join(header) or "nothing"
+        raise ManifestError(f"{path}, line 1 has the columns {found}; wanted image_path or filename among them.")
+    box_names = next((names for names in BOXES if set(names) <= set(header)), None)
+    read_box = _box_reader([header.index(n) for n in box_names] if box_names else None)
+    place, width = header.index(name), len(header)
+    texts = {key: header.index(key) for key in ("subject", "checksum", "source") if key in header}
+    columns: dict[str, list[str]] = {key: [] for key in texts}
+    paths: list[str] = []
+    numbers = array("d")
+    for line, row in rows:
+        if len(row) != width or not row[place]:
+            what = "no picture is named" if len(row) == width else f"{len(row)} cells, but the header has {width}"
+            refuse(f"{path}, line {line}: {what}")
+            continue
+        try:
+            numbers.extend(read_box(row))
+        except ValueError as error:
+            refuse(f"{path}, line {line}: {error}")
+            continue
+        paths.append(unguard_cell(row[place]))
+        for key, index in texts.items():
+            columns[key].append(unguard_cell(row[index]))
+    boxes = np.array(numbers).reshape(-1, 4)
+    if box_names == CORNERS:
+        boxes[:, 2:] -= boxes[:, :2]
+    return Columns(
+        paths, boxes, columns.get("subject"), checksums=columns.get("checksum"), sources=columns.get("source")
+    )
+
+
+def _box_reader(places: list[int] | None) -> Callable[[list[str]], Sequence[float]]:
+    """A function from the cells of a row to four numbers; it raises `ValueError` with what is wrong."""
+    if places is None:
+        return lambda row: NO_BOX
+    cells = itemgetter(*places)
+
+    def read(row: list[str]) -> Sequence[float]:
+        texts = cells(row)
+        try:
+            values = tuple(map(float, texts))
+        except ValueError:
+            if not any(text.strip() for text in texts):
+                return NO_BOX
+            raise ValueError(f"the box is {', '.join(map(repr, texts))}, wanted four numbers") from None
+        if any(value != value for value in values):
+            return [float(v) for v in finite_or_inf(np.array(values))]
+        return values
+
+    return read
+
+
+def write_table(path: Path, columns: Columns) -> None:
+    """Writes the open manifest: image_path, x, y, width, height, subject, checksum, source."""
+    write_csv(path, HEADER, _cells(columns))
+
+
+def _cells(columns: Columns) -> Iterator[Sequence[str | float]]:
+    texts = [column or [] for column in (columns.subjects, columns.checksums, columns.sources)]
+    for name, box, more in zip(columns.paths, columns.boxes, zip_longest(*texts, fillvalue=""), strict=False):
+        yield name, *_box_cells(box), *more
+
+
+def _box_cells(box: NDArray[np.float64]) -> list[str]:
+    # %.17g would show 0.1 as 0.10000000000000001: repr is the shortest text that reads back the same
+    return [""] * 4 if np.isnan(box[0]) else [repr(v).removesuffix(".0") for v in box.tolist()]

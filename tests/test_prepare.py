@@ -1,0 +1,410 @@
+"""From a folder of anything to a set that does not leak."""
+
+import csv
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from typer.testing import CliRunner, Result
+
+from earcli.cli import app
+from earcli.curation.merge import merge, overlap
+from earcli.curation.prepare import Prepared, Wishes, prepare
+from earcli.curation.scan import scan
+from earcli.curation.sources import find, subject_rule
+from earcli.curation.split import split_groups
+from earcli.data.formats.columns import Keypoints
+from earcli.data.manifest import read_manifest, write_manifest
+from earcli.errors import ConfigError, DataError
+
+
+def ear(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def picture(seed: int, size: tuple[int, int] = (90, 120)) -> Image.Image:
+    """Something sharp that no other seed resembles."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.NEAREST)
+
+
+def fill(folder: Path, count: int, first: int = 0) -> list[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"{number:03d}.png" for number in range(first, first + count)]
+    for number, name in enumerate(names, first):
+        picture(number).save(folder / name)
+    return names
+
+
+def coco(names: list[str], boxes: list[Any], **more: Any) -> str:
+    annotations = [
+        {"id": i, "image_id": i, "category_id": 1, "bbox": box, **more}
+        for i, box in enumerate(boxes)
+        if box is not None
+    ]
+    images = [{"id": i, "file_name": name} for i, name in enumerate(names)]
+    return json.dumps({"images": images, "annotations": annotations, "categories": []})
+
+
+def ready(*sources: Path, **wishes: Any) -> Prepared:
+    return prepare(list(sources), Wishes(num_workers=2, **wishes))
+
+
+def used(prepared: Prepared) -> list[str]:
+    return sorted({sample.label for sample in prepared.samples})
+
+
+def reasons(prepared: Prepared) -> dict[str, str]:
+    return {item.path or item.source: item.reason for item in prepared.left_out}
+
+
+# -- finding
+
+
+def test_folders_and_every_kind_of_annotation_are_found_and_mixed(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    fill(raw / "plain" / "deep", 2)
+    names = fill(raw / "coco", 3, 10)
+    (raw / "coco" / "_annotations.coco.json").write_text(coco(names[:2], [[1, 2, 50, 60], [3, 4, 50, 60]]))
+    fill(raw / "csv", 2, 20)
+    (raw / "csv" / "my_annotations.csv").write_text(
+        "filename,xmin,ymin,xmax,ymax\n020.png,5,5,45,45\n020.png,50,60,80,90\n"
+    )
+    fill(raw / "pts", 1, 30)
+    (raw / "pts" / "030.pts").write_text("version: 1\nn_points: 2\n{\n31 41\n71 81\n}\n")
+    names = fill(raw / "npy", 2, 40)
+    write_manifest(raw / "npy" / "train.npy", names, [[0, 0, 40, 40], None])
+    prepared = ready(raw)
+    boxes = [(s.label, tuple(np.round(s.box, 6))) for s in prepared.samples]
+    whole = (np.nan,) * 4
+    expected = [
+        ("raw/coco/010.png", (1, 2, 50, 60)),
+        ("raw/coco/011.png", (3, 4, 50, 60)),
+        ("raw/csv/020.png", (5, 5, 40, 40)),
+        ("raw/csv/020.png", (50, 60, 30, 30)),
+        ("raw/npy/040.png", (0, 0, 40, 40)),
+        ("raw/npy/041.png", whole),
+        ("raw/plain/deep/000.png", whole),
+        ("raw/plain/deep/001.png", whole),
+        ("raw/pts/030.png", (26, 36, 48, 48)),  # 40 pixels between the points, and a tenth of that on every side
+    ]
+    assert [name for name, _ in boxes] == [name for name, _ in expected]
+    np.testing.assert_array_equal([box for _, box in boxes], [box for _, box in expected])
+    assert set(reasons(prepared)) == {"raw/coco/012.png", "raw/csv/021.png"}
+    assert "names others in its folder" in reasons(prepared)["raw/coco/012.png"]
+
+
+def test_a_picture_that_is_not_beside_its_annotation_is_found_by_its_name(tmp_path: Path) -> None:
+    fill(tmp_path / "images" / "a", 2)
+    fill(tmp_path / "images" / "b", 1)  # a second 000.png
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "x.coco.json").write_text(
+        coco(["images\\001.png", "000.png", "zzz.png"], [[1, 2, 30, 40]] * 3)
+    )
+    found = find([tmp_path], subject_rule("none"))
+    assert {s.path for s in found.samples if s.box == (1, 2, 30, 40)} == {str(tmp_path / "images" / "a" / "001.png")}
+    assert {item.path: item.reason for item in found.left_out[:2]} == {
+        "000.png": "not beside it, and 2 pictures have that name",
+        "zzz.png": "no such file",
+    }
+    assert found.left_out[2].path.endswith("images/a/000.png")  # beside one that is labelled
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "{outside}/secret.png", "a/../../secret.png"])
+def test_a_path_that_leaves_the_source_through_an_annotation_is_refused(tmp_path: Path, name: str) -> None:
+    fill(tmp_path / "raw", 2)
+    shutil.copy(tmp_path / "raw" / "000.png", tmp_path / "secret.png")
+    path = name.format(outside=tmp_path)
+    (tmp_path / "raw" / "_annotations.csv").write_text(f"image_path\n{path}\n001.png\n000.png\n")
+    found = find([tmp_path / "raw"], subject_rule("none"))
+    assert [s.label for s in found.samples] == ["raw/001.png", "raw/000.png"]
+    assert found.left_out[0].path == path
+    assert "the path leaves" in found.left_out[0].reason
+    allowed = find([tmp_path / "raw"], subject_rule("none"), tmp_path)
+    assert ("secret.png" in {Path(s.path).name for s in allowed.samples}) == name.startswith("{")
+
+
+def test_links_in_a_circle_names_in_any_script_and_hidden_files(tmp_path: Path) -> None:
+    raw = tmp_path / 'my "raw" ears'
+    for number, name in enumerate(["耳 朵.png", "أذن.png", "it's.png", "=1+1.png", os.fsdecode(b"\xff.png"), ".x.png"]):
+        (raw / "sub").mkdir(parents=True, exist_ok=True)
+        picture(number).save(raw / "sub" / name)
+    (raw / "sub" / "loop").symlink_to(raw)
+    (raw / "loop").symlink_to(raw / "sub")
+    (raw / "nowhere.png").symlink_to(raw / "not-there.png")
+    result = ear("prepare", raw, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    rows = [read_manifest(tmp_path / "out" / f"{side}_teacher{kind}") for side in ("train", "val") for kind in
+            (".npy", ".csv")]  # fmt: skip
+    assert len(rows[0]) + len(rows[2]) == 5
+    for npy, table in (rows[:2], rows[2:]):
+        assert npy.paths == table.paths
+        assert all(npy.locate(i).is_file() for i in range(len(npy)))
+    with (tmp_path / "out" / "left_out.csv").open(newline="") as file:
+        assert list(csv.reader(file))[1:] == [['my "raw" ears/nowhere.png', 'my "raw" ears', "no such file"]]
+
+
+def test_no_picture_says_what_was_looked_for_and_seen(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").write_text("")
+    (tmp_path / "b.HEIC").write_text("")
+    result = ear("prepare", tmp_path, "--output", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "No picture found" in result.stderr
+    assert ".jpg" in result.stderr
+    assert "saw .heic (2)" in result.stderr
+    assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == []
+
+
+def test_broken_items_are_listed_and_never_stop_the_rest(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    fill(raw, 6)
+    (raw / "001.png").write_bytes((raw / "001.png").read_bytes()[:500])
+    (raw / "002.png").write_text("no picture")
+    (raw / "003.pts").write_text("version: 1\n{\n1\n}\n")
+    (raw / "004.png").unlink()
+    (raw / "004.pts").write_text("version: 1\n{\n1 1\n}\n")
+    os.mkfifo(raw / "pipe.png")
+    for name in ("json", "table"):
+        fill(raw / name, 1, 20)
+    (raw / "json" / "_annotations.coco.json").write_text("{\n\n!")
+    (raw / "table" / "_annotations.csv").write_text("image_path,x,y,w,h\n020.png,1,1,40,40\n020.png,x,1,40,40\n")
+    prepared = ready(raw)
+    assert used(prepared) == ["raw/000.png", "raw/005.png", "raw/table/020.png"]
+    found = reasons(prepared)
+    assert "unreadable" in found["raw/001.png"]
+    assert "not a picture" in found["raw/002.png"]
+    assert "003.pts, line 3" in found["raw/003.png"]
+    assert found["raw/004.pts"] == "no picture of that name is beside it"
+    assert found["raw/pipe.png"] == "not a file"
+    assert "line 3: no JSON" in found["raw/json/_annotations.coco.json"]
+    assert found["raw/json/020.png"] == "_annotations.coco.json beside it cannot be read"
+    assert "line 3: the box is 'x'" in found["raw/table/_annotations.csv"]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "subject"),
+    [
+        ("none", "007/x.jpg", ""),
+        ("folder", "a/007/x.jpg", "007"),
+        ("folder", "x.jpg", ""),
+        (r"(\d+)_\d+\.jpg", "a/012_3.jpg", "012"),
+        (r"^(\w+)/", "kim/left/1.jpg", "kim"),
+        (r"(\d+)_", "a.jpg", ""),
+        (r"(x)?\.jpg", "a.jpg", ""),
+    ],
+)
+def test_subjects_come_from_folders_or_names_when_asked(text: str, path: str, subject: str) -> None:
+    assert subject_rule(text)(path) == subject
+
+
+@pytest.mark.parametrize(("text", "message"), [("(", "no regular expression"), ("abc", "has no group")])
+def test_a_subject_pattern_that_cannot_work_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        subject_rule(text)
+
+
+# -- several sources about one picture
+
+
+def two_sources(folder: Path, one: Any, two: Any) -> Prepared:
+    names = fill(folder / "raw", 5)
+    everyone: list[Any] = [[10, 10, 60, 80]] * 4
+    (folder / "raw" / "a.coco.json").write_text(coco(names, [one, *everyone]))
+    (folder / "raw" / "b.coco.json").write_text(coco(names, [two, *everyone]))
+    return ready(folder / "raw")
+
+
+def test_two_sources_that_agree_give_one_ear(tmp_path: Path) -> None:
+    prepared = two_sources(tmp_path, [10, 10, 60, 80], [10.4, 9.6, 60, 80])
+    assert len(prepared.samples) == 5
+    assert not prepared.left_out
+
+
+def test_two_sources_that_disagree_leave_the_picture_out(tmp_path: Path) -> None:
+    prepared = two_sources(tmp_path, [10, 10, 60, 80], [30, 40, 40, 40])
+    assert len(prepared.samples) == 4
+    assert reasons(prepared) == {
+        "raw/000.png": "raw/a.coco.json has an ear at [10, 10, 60, 80], raw/b.coco.json has none there but one at "
+        "[30, 40, 40, 40]"
+    }
+
+
+def test_sources_that_name_different_people_leave_the_picture_out(tmp_path: Path) -> None:
+    names = fill(tmp_path, 3)
+    for name, who in (("a", "kim"), ("b", "lee")):
+        rows = "".join(f"{n},{who if n == '000.png' else 'max'}\n" for n in names)
+        (tmp_path / f"{name}_annotations.csv").write_text("image_path,subject\n" + rows)
+    kept, left_out = merge(find([tmp_path], subject_rule("none")).samples)
+    assert [Path(s.path).name for s in kept] == names[1:]
+    assert "different subjects: 'kim', 'lee'" in left_out[0].reason
+
+
+def test_key_points_of_one_source_and_the_box_of_another_make_one_ear(tmp_path: Path) -> None:
+    names = fill(tmp_path, 2)
+    (tmp_path / "_annotations.coco.json").write_text(coco(names, [[10, 10, 60, 80]] * 2))
+    (tmp_path / "000.pts").write_text("version: 1\nn_points: 2\n{\n16 16\n66 86\n}\n")
+    kept, left_out = merge(find([tmp_path], subject_rule("none")).samples)
+    assert not left_out
+    assert [s.box for s in kept] == [(10, 10, 60, 80)] * 2
+    assert isinstance(kept[0].keypoints, Keypoints)
+
+
+def test_overlap_is_intersection_over_union() -> None:
+    a, b = np.array([0.0, 0, 10, 10]), np.array([5.0, 0, 10, 10])
+    assert overlap(a, b) == pytest.approx(50 / 150)
+    assert overlap(a, a) == 1
+    assert overlap(a, np.array([20.0, 0, 10, 10])) == 0
+    assert overlap(a, np.full(4, np.nan)) == 0
+
+
+# -- dividing
+
+
+def test_a_split_keeps_groups_together_is_drawn_by_the_seed_and_close_to_the_share() -> None:
+    labels = np.random.default_rng(0).integers(0, 60, 1000)
+    held_out = split_groups(labels, 0.8, 3)
+    assert not set(labels[held_out]) & set(labels[~held_out])
+    assert abs(held_out.mean() - 0.2) < 0.02
+    np.testing.assert_array_equal(held_out, split_groups(labels, 0.8, 3))
+    assert (held_out != split_groups(labels, 0.8, 4)).any()
+    assert split_groups(np.array([0, 0, 1]), 0.9, 0).tolist() == [False, False, True]
+    with pytest.raises(DataError, match="All 3 ears belong together"):
+        split_groups(np.zeros(3, int), 0.5, 0)
+
+
+def test_people_and_look_alikes_never_lie_on_both_sides(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    for person in range(8):
+        fill(raw / f"p{person}", 4, 10 * person)
+    for person in range(4):  # 0 and 1 share a picture, saved anew, mirrored, smaller; so do 2 and 3
+        image = picture(10 * person)
+        changed = [image.resize((60, 80)), ImageOps.mirror(image)][person // 2]
+        changed.convert("RGB").save(raw / f"p{person ^ 1}" / f"x{person}.jpg", quality=60)
+    for seed in range(5):
+        prepared = ready(raw, subject="folder", seed=seed)
+        sides: dict[str, set[bool]] = {}
+        for sample, side in zip(prepared.samples, prepared.held_out, strict=True):
+            sides.setdefault(sample.subject, set()).add(bool(side))
+        assert all(len(side) == 1 for side in sides.values())
+        assert sides["p0"] == sides["p1"]
+        assert sides["p2"] == sides["p3"]
+    assert prepared.lookalikes == 8
+    assert prepared.subjects == 8
+
+
+def test_copies_of_a_file_are_left_out_and_boxes_are_cut_at_the_border(tmp_path: Path) -> None:
+    fill(tmp_path / "raw", 4)
+    shutil.copy(tmp_path / "raw" / "001.png", tmp_path / "raw" / "copy.png")
+    rows = ["000.png,-5,100,50,30", "001.png,,,,", "copy.png,,,,", "002.png,80,110,200,300", "003.png,20,30,90,120"]
+    (tmp_path / "raw" / "_annotations.csv").write_text("\n".join(["image_path,x,y,w,h", *rows]))
+    prepared = ready(tmp_path / "raw")
+    assert [s.box for s in prepared.samples if s.box[0] == s.box[0]] == [(0, 100, 45, 20)]
+    found = reasons(prepared)
+    assert found["raw/copy.png"] == "the same picture as raw/001.png"
+    assert "lies mostly outside" in found["raw/002.png"]
+    assert "only as xmin, ymin, xmax, ymax" in found["raw/003.png"]
+
+
+@pytest.mark.parametrize(("task", "count"), [("teacher", 4), ("detector", 3), ("landmarks", 2)])
+def test_a_task_takes_the_ears_that_have_what_it_needs(tmp_path: Path, task: str, count: int) -> None:
+    names = fill(tmp_path / "raw" / "a", 2)
+    points = {"keypoints": [20, 30, 2, 40, 50, 2, 0, 0, 0]}
+    (tmp_path / "raw" / "a" / "x.coco.json").write_text(coco(names, [[1, 1, 70, 90]] * 2, **points))
+    names = fill(tmp_path / "raw" / "b", 1, 10)
+    (tmp_path / "raw" / "b" / "y.coco.json").write_text(coco(names, [[1, 1, 70, 90]]))
+    fill(tmp_path / "raw" / "c", 1, 20)
+    result = ear("prepare", tmp_path / "raw", "--task", task, "--output", tmp_path / "out", "--split", 0.5)
+    assert result.exit_code == 0, result.output
+    for kind in (".npy", ".csv", ".coco.json"):
+        sides = [read_manifest(tmp_path / "out" / f"{side}_{task}{kind}") for side in ("train", "val")]
+        assert sum(map(len, sides)) == count
+    assert sum(sum(k is not None for k in side.keypoints or []) for side in sides) == 2
+
+
+# -- the command
+
+
+def test_what_is_written_is_the_same_every_time_and_readable_by_the_original_code(ears: Path, tmp_path: Path) -> None:
+    shutil.copytree(ears, tmp_path / "raw")
+    for name in ("one", "two"):
+        result = ear("prepare", tmp_path / "raw", "--output", tmp_path / name, "--seed", 5)
+        assert result.exit_code == 0, result.output
+    assert re.search(r"24 ears to train on, 6 to validate on", result.stdout)
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert files == ["contact_sheet.png", "data_card.md", "left_out.csv", "train_teacher.coco.json",
+                     "train_teacher.csv", "train_teacher.npy", "val_teacher.coco.json", "val_teacher.csv",
+                     "val_teacher.npy"]  # fmt: skip
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+    content = np.load(tmp_path / "one" / "train_teacher.npy", allow_pickle=True).item()
+    assert len(content["image_paths"]) == len(content["bboxes"]) == 24
+    assert (tmp_path / "one" / content["image_paths"][0]).is_file()
+    with (tmp_path / "one" / "train_teacher.csv").open() as file:
+        row = next(csv.DictReader(file))
+    assert list(row) == ["image_path", "x", "y", "width", "height", "subject", "checksum", "source"]
+    card = (tmp_path / "one" / "data_card.md").read_text()
+    assert "| ears | 24 | 6 |" in card
+    assert str(tmp_path) not in card
+    assert not list(tmp_path.glob(".*"))  # nothing of the scan is left
+
+
+def test_a_scan_that_was_killed_goes_on_and_notices_files_that_changed(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in fill(tmp_path, 6)]
+    boxes, notes = np.full((6, 4), np.nan), tmp_path / "notes.jsonl"
+    first = scan(paths[:3], boxes[:3], 2, None, notes)
+    with notes.open("a") as file:
+        file.write('["half a li')
+    picture(99).save(paths[1])
+    seen: list[tuple[str, int, int]] = []
+    second = scan(paths, boxes, 2, lambda *args: seen.append(args), notes)
+    assert (second[0], second[2]) == (first[0], first[2])
+    assert second[1] != first[1]
+    assert second == scan(paths, boxes, 2)
+    assert seen == [("opening pictures", 6, 6)]
+    scan(paths, boxes, 2, lambda *args: seen.append(args), notes)
+    assert len(seen) == 1  # nothing was left to open
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["--task", "segment"], ["--task must be one of teacher, detector, landmarks"]),
+        (["--split", "1"], ["--split must be more than 0 and less than 1, got 1."]),
+        (["--root-dir", "nowhere"], ["--root-dir nowhere is no folder"]),
+        (["--subject", "abc"], ["--subject 'abc' has no group"]),
+        (["--task", "landmarks"], ["None of 0 ears can be used for --task landmarks: no key points"]),
+        (["--output", "{raw}"], ["is not empty"]),
+        (["--output", "{raw}/000.png/x"], ["cannot be written"]),
+        (["nowhere"], ["nowhere does not exist"]),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path: Path, options: list[str], parts: list[str]) -> None:
+    raw = tmp_path / "raw"
+    fill(raw, 3)
+    before = sorted(p.name for p in raw.iterdir())
+    out = [] if "--output" in options else ["--output", tmp_path / "out"]
+    result = ear("prepare", raw, *out, *(option.format(raw=raw) for option in options))
+    assert result.exit_code == 1, result.output
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    for part in parts:
+        assert part in result.stderr
+    assert sorted(p.name for p in raw.iterdir()) == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_prepared_set_trains(ears: Path, tmp_path: Path) -> None:
+    assert ear("prepare", ears, "--output", tmp_path / "set").exit_code == 0
+    options = ["--preset", "tiny", "--latent-dim", 8, "--batch-size", 4, "--precision", "32", "--epochs", 1]
+    limits = ["--limit-train", 8, "--limit-val", 4, "--run-dir", tmp_path / "runs"]
+    manifests = ["--train-manifest", tmp_path / "set" / "train_teacher.csv", "--val-manifest",
+                 tmp_path / "set" / "val_teacher.coco.json"]  # fmt: skip
+    result = ear("train", *options, *limits, *manifests)
+    assert result.exit_code == 0, result.output
+    assert "8 ears to learn from, 4 to validate on" in result.stdout
