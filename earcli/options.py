@@ -24,6 +24,13 @@ RootDir = Annotated[
     Path | None,
     typer.Option("--root-dir", help="Folder that relative paths start from.  [default: the run's, or the manifest's]"),
 ]
+TrainManifest = Annotated[
+    Path | None,
+    typer.Option("--train-manifest", help="Manifest of the pictures to compare with.  [default: the run's]"),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Folder of the results.  [default: in the run folder]")
+]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="So many pictures only, drawn by --seed.")]
 Subject = Annotated[
     Literal["column", "folder", "none"],

@@ -9,7 +9,7 @@ from typing import Any
 
 from earcli.config import TrainConfig
 from earcli.errors import CheckpointError, RunError
-from earcli.files import replacing
+from earcli.files import replacing, write_csv
 
 BEST_NAME = re.compile(r"epoch=(\d+)-val_loss=(-?[\d.]+)\.ckpt$")
 
@@ -63,7 +63,7 @@ class RunFolder:
             temporary.write_text(config.to_yaml(), encoding="utf-8")
         if skipped:
             rows = [{"path": path, "reason": reason} for path, reason in skipped.items()]
-            _write_csv(self.path / "skipped.csv", rows)
+            write_csv(self.path / "skipped.csv", rows)
 
     def append_metrics(self, record: Mapping[str, float]) -> None:
         """Adds an epoch to `metrics.csv`; rows of this epoch and later ones, of a run since resumed, go.
@@ -76,7 +76,7 @@ class RunFolder:
             with self.metrics.open(encoding="utf-8", newline="") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < record["epoch"]]
         rows.append({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in record.items()})
-        _write_csv(self.metrics, rows)
+        write_csv(self.metrics, rows)
 
     def best(self) -> list["BestCheckpoint"]:
         """The kept checkpoints, the lowest validation loss first."""
@@ -100,14 +100,6 @@ class BestCheckpoint:
     def parse(cls, path: Path) -> "BestCheckpoint | None":
         match = BEST_NAME.search(path.name)
         return cls(path, int(match[1]), float(match[2])) if match else None
-
-
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def create_run(run_dir: Path, run_name: str) -> RunFolder:

@@ -1,6 +1,7 @@
 """Fixtures that several tests share. No test reaches a network or writes outside its own folder."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,10 @@ import pytest
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what the tests pin down is pinned down for a CPU
 
 from earcli.config import TrainConfig, resolve
+from earcli.data.cache import load_crops
+from earcli.data.manifest import read_manifest
 from earcli.data.synthetic import write_set
+from earcli.runs import RunFolder
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +53,41 @@ def config(ears: Path, tmp_path: Path) -> TrainConfig:
         precision="32",
         num_workers=2,
     )
+
+
+@pytest.fixture(scope="session")
+def trained(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run on the drawn ears: tiny, latent space of 8, two epochs. Not to be written into: copy it."""
+    from earcli.training.trainer import Pretrained, train_teacher
+
+    class Silent:
+        def progress(self, *args: Any) -> None: ...
+
+        epoch = note = progress
+
+    config = replace(
+        resolve("tiny", {}, {}),
+        train_manifest=ears / "train_teacher.npy",
+        val_manifest=ears / "val_teacher.npy",
+        run_dir=tmp_path_factory.mktemp("trained") / "runs",
+        latent_dim=8,
+        batch_size=8,
+        epochs=2,
+        precision="32",
+        ema_decay=0.5,
+    )
+    sets = [
+        load_crops(read_manifest(p), 64, config.run_dir / ".cache", 2)
+        for p in (config.train_manifest, config.val_manifest)
+    ]
+    return train_teacher(config, sets[0], sets[1], Pretrained(None, None), Silent())[0]
+
+
+@pytest.fixture
+def run(trained: RunFolder, tmp_path: Path) -> RunFolder:
+    """A copy of the trained run, in `tmp_path / "runs"`. Its files are links: add and replace, never change one."""
+    shutil.copytree(trained.path.parents[1], tmp_path / "runs", copy_function=os.link)
+    return RunFolder(tmp_path / "runs" / trained.path.relative_to(trained.path.parents[1]))
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What the encoder makes of a set of crops. Arrays in, arrays out, always in fp32."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,34 +37,37 @@ def choose_device(name: str) -> torch.device:
         raise ConfigError(f"--device {name} is not on this machine. Give auto or cpu.") from error
 
 
-def image_batches(pixels: NDArray[np.uint8], batch_size: int, device: torch.device) -> Iterator[Tensor]:
-    """Crops (N, S, S, 3), memory-mapped or not, as images (B, 3, S, S) in [-1, 1] on a device, in order."""
-    for start in range(0, len(pixels), batch_size):
-        batch = torch.from_numpy(np.array(pixels[start : start + batch_size])).to(device)
-        yield as_images(batch.permute(0, 3, 1, 2))
+def device_of(model: EarVAE) -> torch.device:
+    """Where a model's weights are."""
+    return next(model.parameters()).device
 
 
 def map_batches(
-    function: Callable[[Tensor], tuple[Tensor, ...]],
+    function: Callable[..., Sequence[Tensor]],
     pixels: NDArray[np.uint8],
+    *codes: Floats,
     batch_size: int,
     device: torch.device,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[NDArray[np.float32]]:
-    """Every result of `function` over all images, without gradients, joined along the first axis.
+    what: str = "",
+    progress: Progress | None = None,
+) -> list[Floats]:
+    """Every result of `function` over all crops, without gradients, joined along the first axis.
 
     Args:
-        function: gets images (B, 3, S, S) in [-1, 1], returns tensors whose first axis is B.
-        progress: called with how many images are done and how many there are.
+        function: gets images (B, 3, S, S) in [-1, 1] and what of `codes` is theirs; returns tensors, B first.
+        pixels: (N, S, S, 3) uint8, memory-mapped or not.
+        codes: further arrays, N first.
+        what: what `progress` says is being done.
     """
     parts: list[list[Floats]] = []
-    done = 0
-    with torch.inference_mode():
-        for images in image_batches(pixels, batch_size, device):
-            parts.append([value.float().cpu().numpy() for value in function(images)])
-            done += len(images)
+    with torch.no_grad():  # inference mode would leave tensors in caches that training cannot use
+        for start in range(0, len(pixels), batch_size):
+            rows = slice(start, start + batch_size)
+            images = as_images(torch.from_numpy(np.array(pixels[rows])).to(device).permute(0, 3, 1, 2))
+            more = [torch.from_numpy(array[rows]).to(device) for array in codes]
+            parts.append([value.float().cpu().numpy() for value in function(images, *more)])
             if progress is not None:
-                progress(done, len(pixels))
+                progress(what, min(start + batch_size, len(pixels)), len(pixels))
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
@@ -79,10 +82,12 @@ def posteriors(
     Raises:
         CheckpointError: the teacher makes NaN or infinity of a crop.
     """
-    told = None if progress is None else lambda done, total: progress("encoding", done, total)
-    device = next(model.parameters()).device
     training = model.training
-    result = Posteriors(*map_batches(model.eval().encoder, pixels, batch_size, device, told))
+    device = device_of(model)
+    encode = model.eval().encoder
+    result = Posteriors(
+        *map_batches(encode, pixels, batch_size=batch_size, device=device, what="encoding", progress=progress)
+    )
     model.train(training)
     bad = int((~np.isfinite(result.mu + result.logvar).all(axis=1)).sum())
     if bad:

@@ -1,17 +1,19 @@
 """What commands read: the pictures of a manifest, and the teacher behind --checkpoint."""
 
-from dataclasses import dataclass, replace
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from earcli.config import TrainConfig
 from earcli.data.cache import Crops, load_crops
 from earcli.data.manifest import Manifest, read_manifest
-from earcli.errors import ManifestError
+from earcli.errors import CheckpointError, ManifestError
 from earcli.reporting.console import Report
 from earcli.runs import RunFolder, find_checkpoint
 
 if TYPE_CHECKING:
+    from earcli.losses.perceptual import PerceptualLoss
     from earcli.models.vae import EarVAE
 
 SHOWN_SKIPPED = 3
@@ -46,30 +48,60 @@ class Teacher:
         Raises:
             CheckpointError: no `output`, and the checkpoint lies in no run folder.
         """
-        return RunFolder.of(self.path).path / name if output is None else output
+        if output is not None:
+            return output
+        try:
+            return RunFolder.of(self.path).path / name
+        except CheckpointError as error:
+            raise CheckpointError(f"{error} Give --output, a folder for the results.") from error
 
-    def train_set(self) -> Manifest:
-        """The pictures that the run learnt from."""
-        return self._own(self.config.train_manifest, self.config.limit_train, "--train-manifest")
+    def train_set(self, given: Path | None, root_dir: Path | None) -> Manifest:
+        """The pictures of a given manifest, or those that the run learnt from."""
+        return self._set(given, root_dir, self.config.train_manifest, self.config.limit_train, "--train-manifest")
 
-    def val_set(self) -> Manifest:
-        """The pictures that the run was validated on."""
-        return self._own(self.config.val_manifest, self.config.limit_val, "--manifest")
+    def val_set(self, given: Path | None, root_dir: Path | None) -> Manifest:
+        """The pictures of a given manifest, or those that the run was validated on."""
+        return self._set(given, root_dir, self.config.val_manifest, self.config.limit_val, "--manifest")
 
-    def _own(self, path: Path, limit: int | None, option: str) -> Manifest:
-        if not path.is_file():
+    def crops(self, manifest: Manifest, run_dir: Path, workers: int, report: Report) -> Crops:
+        """Crops at the model's size, through the cache that training used where that can be written."""
+        try:
+            home = RunFolder.of(self.path).path.parents[1]
+        except CheckpointError:
+            home = run_dir
+        cache = home if os.access(home, os.W_OK) else run_dir
+        return crops_of(manifest, self.config.image_size, cache, workers, report)
+
+    def _set(self, given: Path | None, root_dir: Path | None, own: Path, limit: int | None, option: str) -> Manifest:
+        if given is not None:
+            return read_manifest(given, root_dir)
+        if not own.is_file():
             raise ManifestError(
-                f"{path}, which the run of {self.path} names, is not there (any more). "
+                f"{own}, which the run of {self.path} names, is not there. "
                 f"Give {option}, and --root-dir where the pictures have moved."
             )
-        return read_manifest(path, self.config.root_dir).limit(limit, self.config.seed)
+        return read_manifest(own, root_dir or self.config.root_dir).limit(limit, self.config.seed)
 
 
-def load_teacher(checkpoint: str, run_dir: Path, root_dir: Path | None = None, device: str = "auto") -> Teacher:
+def perceptual_distance(wanted: str | None, teacher: Teacher, report: Report) -> "PerceptualLoss | None":
+    """VGG16 distances from the weights that a flag or the run names; without a flag, nothing is downloaded.
+
+    Raises:
+        WeightsError: a flag names weights that are not there.
+    """
+    from earcli.losses.perceptual import PerceptualLoss
+    from earcli.models.weights import read_vgg, vgg_at_hand
+
+    state = vgg_at_hand(teacher.config.perceptual_weights) if wanted is None else read_vgg(wanted)
+    if state is None:
+        if wanted is None:
+            report.note("no VGG distance: its weights are not at hand (--perceptual-weights imagenet fetches them)")
+        return None
+    return PerceptualLoss(state).to(next(teacher.model.parameters()).device)
+
+
+def load_teacher(checkpoint: str, run_dir: Path, device: str = "auto") -> Teacher:
     """The teacher that --checkpoint means, on a device.
-
-    Args:
-        root_dir: where its run's pictures are now; None where the run says.
 
     Raises:
         CheckpointError: there is none, or it cannot be used.
@@ -82,6 +114,4 @@ def load_teacher(checkpoint: str, run_dir: Path, root_dir: Path | None = None, d
     target = choose_device(device)
     path = find_checkpoint(checkpoint, run_dir)
     config = checkpoint_config(read_checkpoint(path), path)
-    if root_dir is not None:
-        config = replace(config, root_dir=root_dir)
     return Teacher(path, EarVAE.load_from_checkpoint(path).to(target), config)

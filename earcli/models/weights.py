@@ -106,6 +106,13 @@ def read_vgg(source: str) -> dict[str, Tensor] | None:
     return read_pretrained("--perceptual-weights", source, torchvision.models.VGG16_Weights.IMAGENET1K_V1.url)
 
 
+def vgg_at_hand(source: str) -> dict[str, Tensor] | None:
+    """`read_vgg` where it takes no download, else None; for `none` too, VGG16 from torch's cache where it is there."""
+    url = torchvision.models.VGG16_Weights.IMAGENET1K_V1.url
+    path = _cached(url) if source in ("imagenet", "none") else Path(source)
+    return read_vgg(str(path)) if path.is_file() else None
+
+
 def read_pretrained(option: str, source: str, url: str) -> dict[str, Tensor]:
     """A state dict from a `.pth` or `.safetensors` file, or for `imagenet` from torch's cache or its address.
 
@@ -134,9 +141,14 @@ def read_pretrained(option: str, source: str, url: str) -> dict[str, Tensor]:
     return state
 
 
+def _cached(url: str) -> Path:
+    """Where torch keeps the file of `url`."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+
+
 def _fetch(option: str, url: str) -> Path:
     """The file of `url` in torch's cache, downloaded when it is not there."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    path = _cached(url)
     if path.is_file():
         return path
     before = socket.getdefaulttimeout()

@@ -1,6 +1,6 @@
 """What a person sees: tables, progress, one-line errors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +23,9 @@ COLUMNS = (
     ("images_per_second", "img/s", ".1f", 90),
     ("data_wait", "waiting", ".1%", 100),
 )
+
+WORDS = {True: "met", False: "missed"}
+STYLES: dict[str | bool | None, str] = {True: "green", False: "red"}
 
 
 def show_error(message: str) -> None:
@@ -97,3 +100,36 @@ class TrainingReport(Report):
         table.add_row(*cells)
         self.console.print(table, highlight=False)
         self.header_shown = True
+
+
+def show_table(
+    console: Console, header: Sequence[str], rows: Sequence[tuple[str, Sequence[str | bool | None]]]
+) -> None:
+    """Rows under the part that each belongs to; plain lines where the output is no terminal.
+
+    Args:
+        rows: part, and a cell for each name in `header`; True is shown as met, False as missed, None as nothing.
+    """
+    if not console.is_terminal:
+        for part, cells in rows:
+            shown = [
+                f"{name} {_word(cell)}".strip()
+                for name, cell in zip(header, cells, strict=True)
+                if cell not in ("", None)
+            ]
+            console.print(f"{part}: " + "  ".join(shown), soft_wrap=True, highlight=False, markup=False)
+        return
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for number, name in enumerate(header):
+        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+    last = None
+    for part, cells in rows:
+        if part != last:
+            table.add_row(Text(part, style="bold"))
+            last = part
+        table.add_row(*(Text(_word(cell), style=STYLES.get(cell, "")) for cell in cells))
+    console.print(table)
+
+
+def _word(cell: str | bool | None) -> str:
+    return WORDS[cell] if isinstance(cell, bool) else cell or ""
