@@ -8,7 +8,7 @@ import csv
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -22,7 +22,7 @@ from earcli.data.anatomy import HEIGHT, LANDMARKS, WIDTH, Array, Factors, bent_c
 from earcli.data.cache import Progress
 from earcli.data.manifest import write_manifest
 from earcli.data.shading import paint
-from earcli.errors import RunError
+from earcli.errors import DataError, RunError
 
 VAL_SHARE = 0.2
 BOX_MARGIN = 0.06
@@ -138,6 +138,34 @@ def write_set(folder: Path, count: int, seed: int, progress: Progress | None = N
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise RunError(f"{folder} cannot be written ({error.strerror}). Give another folder.") from error
+
+
+def read_factors(folder: Path, paths: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """The factors of pictures by name, (N,) each, from the `factors.csv` of a drawn set; empty where there is none.
+
+    Args:
+        paths: as the set's manifests name the pictures.
+
+    Raises:
+        DataError: the file is there and damaged.
+    """
+    place = folder / "factors.csv"
+    try:
+        with place.open(encoding="utf-8", newline="") as file:
+            rows = {row["image_path"]: row for row in csv.DictReader(file)}
+        if any(path not in rows for path in paths):
+            return {}
+        numbers = {"True": 1.0, "False": 0.0}
+        return {
+            f.name: np.array([numbers[v] if (v := rows[path][f.name]) in numbers else float(v) for path in paths])
+            for f in fields(Factors)
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise DataError(
+            f"{place} is not what ear synth writes ({error}). Draw the set anew, or move the file."
+        ) from error
 
 
 def _write_into(folder: Path, count: int, seed: int, progress: Progress | None) -> None:

@@ -117,14 +117,16 @@ def show_table(
                 for name, cell in zip(header, cells, strict=True)
                 if cell not in ("", None)
             ]
-            console.print(f"{part}: " + "  ".join(shown), soft_wrap=True, highlight=False, markup=False)
+            console.print(
+                (f"{part}: " if part else "") + "  ".join(shown), soft_wrap=True, highlight=False, markup=False
+            )
         return
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for number, name in enumerate(header):
         table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
     last = None
     for part, cells in rows:
-        if part != last:
+        if part and part != last:
             table.add_row(Text(part, style="bold"))
             last = part
         table.add_row(*(Text(_word(cell), style=STYLES.get(cell, "")) for cell in cells))

@@ -68,3 +68,17 @@ def save_histogram(
     if marks:
         axis.legend(frameon=False, fontsize=8)
     save_figure(path, figure)
+
+
+def save_variance(path: Path, explained: NDArray[np.floating], of_pixels: NDArray[np.floating]) -> None:
+    """A scree plot beside the cumulative share, of latent components and of those of the pixels."""
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    scree, cumulative = figure.subplots(1, 2)
+    for values, label, style in ((explained, "latent space", "o-"), (of_pixels, "raw pixels", "s:")):
+        numbers = np.arange(1, len(values) + 1)
+        scree.plot(numbers, values * 100, style, color="black", markersize=3.5, linewidth=1, label=label)
+        cumulative.plot(numbers, values.cumsum() * 100, style, color="black", markersize=3.5, linewidth=1, label=label)
+    scree.set(title="Each component", xlabel="component", ylabel="variance explained, %")
+    cumulative.set(title="Together", xlabel="components", ylim=(0, 100))
+    cumulative.legend(frameon=False, fontsize=8)
+    save_figure(path, figure)
