@@ -30,7 +30,7 @@ def test_evaluate_measures_what_training_measured_and_leaves_a_report(run: RunFo
         r"PSNR, mean over images, dB +measured \d+\.\d\d +95% interval .* target ≥ 28 +verdict missed", result.stdout
     )
     assert "mean training image" in result.stdout
-    assert "PCA of 8 (latent dim)" in result.stdout
+    assert "PCA of 16 (latent dim)" in result.stdout
     folder = run.path / "evaluation"
     assert set(content(folder)) == FILES
     assert sorted(p.name for p in run.path.glob(".*")) == []
@@ -49,22 +49,22 @@ def test_evaluate_measures_what_training_measured_and_leaves_a_report(run: RunFo
     assert metrics["latent"]["active_units"] == int(logged["val/active_units"])
     with (folder / "per_image.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["path"] for row in rows] == [f"images/ear_{i:05d}.jpg" for i in range(6)]
+    assert [row["path"] for row in rows] == [f"images/ear_{i:05d}.jpg" for i in range(70)]
     mean = np.mean([float(row["psnr"]) for row in rows])
     assert metrics["reconstruction"]["psnr"]["value"] == pytest.approx(mean, rel=1e-4)
 
 
 def test_json_is_all_that_stdout_has_and_results_are_replaced(run: RunFolder, tmp_path: Path) -> None:
     where = ["--run-dir", tmp_path / "runs", "--output", tmp_path / "out"]
-    first = ear("evaluate", *where, "--json", "--limit", 4, "--target-psnr", 1)
+    first = ear("evaluate", *where, "--json", "--limit", 6, "--target-psnr", 1)
     assert first.exit_code == 0, first.output
     document = json.loads(first.stdout)
-    assert document["images"] == 4
+    assert document["images"] == 6
     assert document["met"]["PSNR, mean over images, dB"] is True
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == document
     again = ear("evaluate", *where, "--fail-under-psnr", 90)
     fails(again, "under --fail-under-psnr 90. The results are kept.")
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["images"] == 6
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["images"] == 70
 
 
 class Collector(HTMLParser):
@@ -113,7 +113,7 @@ def test_a_folder_names_people_when_asked(run: RunFolder, ears: Path, tmp_path: 
 
 def test_failures_are_one_line_and_leave_the_old_results(run: RunFolder, ears: Path, tmp_path: Path) -> None:
     base = ["evaluate", "--run-dir", tmp_path / "runs"]
-    assert ear(*base, "--limit", 4).exit_code == 0
+    assert ear(*base, "--limit", 6).exit_code == 0
     before = content(run.path / "evaluation")
     np.save(tmp_path / "gone.npy", {"image_paths": ["a.jpg"] * 9, "bboxes": [None] * 9}, allow_pickle=True)
     fails(ear(*base, "--manifest", tmp_path / "gone.npy"), "9 of 9 pictures cannot be used", "--root-dir")

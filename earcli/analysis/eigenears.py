@@ -14,6 +14,7 @@ from earcli.errors import ConfigError, DataError
 Floats = NDArray[np.float32]
 
 WHOLE_BYTES = 2**29
+MOST_BYTES = 2**30
 ARRAYS = ("mean", "components", "variances", "total_variance", "images")
 CONSTANT = 1e-6
 
@@ -78,10 +79,14 @@ class EigenEars:
             DataError: the file is missing, damaged, or something else.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                mean, components, variances, total, images = (file[name] for name in ARRAYS)
+            with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+                if sum(item.file_size for item in archive.infolist()) > MOST_BYTES:
+                    raise DataError(f"{path} holds more than eigenears ever do. Make them with ear eigenears.")
+                file.seek(0)
+                with np.load(file, allow_pickle=False) as arrays:
+                    mean, components, variances, total, images = (arrays[name] for name in ARRAYS)
             fits = mean.shape == components.shape[1:] and variances.shape == components.shape[:1]
-        except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{path} holds no eigenears ({type(error).__name__}). Make them with ear eigenears."
             ) from error

@@ -78,6 +78,8 @@ def save_variance(path: Path, explained: NDArray[np.floating], of_pixels: NDArra
         numbers = np.arange(1, len(values) + 1)
         scree.plot(numbers, values * 100, style, color="black", markersize=3.5, linewidth=1, label=label)
         cumulative.plot(numbers, values.cumsum() * 100, style, color="black", markersize=3.5, linewidth=1, label=label)
+        for axis in (scree, cumulative):
+            axis.xaxis.get_major_locator().set_params(integer=True)
     scree.set(title="Each component", xlabel="component", ylabel="variance explained, %")
     cumulative.set(title="Together", xlabel="components", ylim=(0, 100))
     cumulative.legend(frameon=False, fontsize=8)
