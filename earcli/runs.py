@@ -36,6 +36,20 @@ class RunFolder:
     def reconstructions(self) -> Path:
         return self.path / "reconstructions"
 
+    @classmethod
+    def of(cls, checkpoint: Path) -> "RunFolder":
+        """The run folder that a checkpoint lies in.
+
+        Raises:
+            CheckpointError: it lies in none.
+        """
+        run = cls(checkpoint.absolute().parents[1])
+        if checkpoint.absolute().parent != run.checkpoints:
+            raise CheckpointError(
+                f"{checkpoint} lies in no run folder, such as runs/NAME/version_N/checkpoints/{checkpoint.name}."
+            )
+        return run
+
     def write_start(self, config: TrainConfig, skipped: Mapping[str, str]) -> None:
         """Writes what is known before the first step: `hparams.yaml`, and `skipped.csv` where pictures were left out.
 

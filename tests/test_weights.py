@@ -142,3 +142,30 @@ def test_weights_that_are_not_the_described_model_are_refused(tmp_path: Path) ->
     torch.save({"state_dict": state, "hyper_parameters": values}, tmp_path / "x.ckpt")
     with pytest.raises(CheckpointError, match=r"mu_head.weight is .*5, 1024.*wanted .*4, 1024"):
         EarVAE.load_from_checkpoint(tmp_path / "x.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"from_the_future": 1}, "has 'from_the_future', which is no knob.*Another version of ear wrote this"),
+        ({"latent_dim": "4"}, "latent_dim must be of type int.*Another version of ear wrote this"),
+        ({"latent_dim": 2**40}, "does not hold the teacher that it describes"),  # and no memory is taken for it
+    ],
+)
+def test_a_checkpoint_that_describes_another_model_is_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    values = {"latent_dim": 4, "image_size": 64, "resnet_version": "resnet18", **change}
+    state = {f"model.{k}": v for k, v in EarVAE(4, 64, "resnet18").state_dict().items()}
+    torch.save({"state_dict": state, "hyper_parameters": values}, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match=message):
+        EarVAE.load_from_checkpoint(tmp_path / "x.ckpt")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    values = {"latent_dim": 4, "image_size": 64, "resnet_version": "resnet18"}
+    state = {f"model.{k}": v for k, v in EarVAE(4, 64, "resnet18").state_dict().items()}
+    state["model.encoder.mu_head.bias"][1] = torch.nan
+    torch.save({"state_dict": state, "hyper_parameters": values}, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match=r"holds NaN or infinity in encoder.mu_head.bias"):
+        EarVAE.load_from_checkpoint(tmp_path / "x.ckpt")

@@ -4,12 +4,14 @@ import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from earcli.errors import ManifestError
+
+SubjectSource = Literal["column", "folder", "none"]
 
 RECONSTRUCT_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
 
@@ -47,6 +49,13 @@ class Manifest:
         if count is None or count >= len(self):
             return self
         return self.subset(np.sort(np.random.default_rng(seed).permutation(len(self))[:count]))
+
+    def with_subjects(self, source: SubjectSource) -> "Manifest":
+        """Names who is on each picture: as the manifest's column says, after the picture's folder, or nobody."""
+        if source == "column":
+            return self
+        names = [self.locate(index).parent.name for index in range(len(self))] if source == "folder" else None
+        return Manifest(self.paths, self.boxes, names, self.root)
 
     def subject_numbers(self) -> NDArray[np.int64]:
         """(N,) one number per subject; -1 where none is known."""

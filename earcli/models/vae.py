@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from earcli.models.decoder import EarDecoder
 from earcli.models.encoder import EarEncoder, Posterior
-from earcli.models.weights import model_state, read_checkpoint
+from earcli.models.weights import checkpoint_config, model_state, read_checkpoint
 
 
 class VAEOutput(NamedTuple):
@@ -68,10 +68,13 @@ class EarVAE(nn.Module):
         """The model of a training checkpoint, in eval mode, on the CPU; the averaged weights where it has them.
 
         Raises:
-            CheckpointError: the file is missing, damaged, not one of `ear`'s, or would run code.
+            CheckpointError: the file is missing, damaged, of another version, not one of `ear`'s, or would run code.
         """
         checkpoint = read_checkpoint(path)
-        values = checkpoint["hyper_parameters"]
-        model = cls(values["latent_dim"], values["image_size"], values["resnet_version"], values["freeze_layers"])
-        model.load_state_dict(model_state(checkpoint, path, model))
+        config = checkpoint_config(checkpoint, path)
+        arguments = (config.latent_dim, config.image_size, config.resnet_version, config.freeze_layers)
+        with torch.device("meta"):  # a checkpoint that claims to be huge is found out before memory is taken
+            state = model_state(checkpoint, path, cls(*arguments))
+        model = cls(*arguments)
+        model.load_state_dict(state)
         return model.eval()

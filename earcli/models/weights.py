@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from earcli.errors import CheckpointError, WeightsError
+from earcli.config import TrainConfig
+from earcli.errors import CheckpointError, ConfigError, WeightsError
 
 CONNECT_SECONDS = 10
 MODEL_PREFIX, AVERAGE_PREFIX = "model.", "average."
@@ -48,16 +49,31 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
+def checkpoint_config(checkpoint: Mapping[str, Any], path: str | Path) -> TrainConfig:
+    """The configuration of the run that wrote a checkpoint; knobs that it did not know yet have their defaults.
+
+    Raises:
+        CheckpointError: it has knobs or values that this version does not know.
+    """
+    try:
+        return TrainConfig.from_dict(checkpoint["hyper_parameters"], str(path))
+    except ConfigError as error:
+        raise CheckpointError(f"{error} Another version of ear wrote this checkpoint: use that one.") from error
+
+
 def model_state(checkpoint: Mapping[str, Any], path: str | Path, model: nn.Module) -> dict[str, Tensor]:
     """The weights of a training checkpoint that count: the average where one was kept, else the last ones.
 
     Raises:
-        CheckpointError: they do not fit the model.
+        CheckpointError: they do not fit the model, or are not finite.
     """
     state = checkpoint["state_dict"]
     prefix = AVERAGE_PREFIX if any(key.startswith(AVERAGE_PREFIX) for key in state) else MODEL_PREFIX
     result = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     _check_fit(result, model.state_dict(), f"{path} does not hold the teacher that it describes", CheckpointError)
+    for key, value in result.items():
+        if not torch.isfinite(value).all():
+            raise CheckpointError(f"{path} holds NaN or infinity in {key}. Take an older checkpoint.")
     return result
 
 

@@ -63,17 +63,24 @@ class ProgressBar:
         self.bar.update(self.task, completed=done)
 
 
-class TrainingReport:
-    """A row an epoch under a progress bar; plain `key value` lines where the output is no terminal."""
+class Report:
+    """Lines above a progress bar."""
 
     def __init__(self, console: Console, progress: ProgressBar) -> None:
         self.console, self.progress = console, progress
-        self.columns = [column for column in COLUMNS if column[3] <= console.width or not console.is_terminal]
-        self.header_shown = False
 
     def note(self, text: str) -> None:
         """Shows one line, not wrapped."""
         self.console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+class TrainingReport(Report):
+    """A row an epoch under a progress bar; plain `key value` lines where the output is no terminal."""
+
+    def __init__(self, console: Console, progress: ProgressBar) -> None:
+        super().__init__(console, progress)
+        self.columns = [column for column in COLUMNS if column[3] <= console.width or not console.is_terminal]
+        self.header_shown = False
 
     def epoch(self, record: Mapping[str, float]) -> None:
         """Shows one epoch, by log key."""
