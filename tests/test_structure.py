@@ -14,7 +14,7 @@ PACKAGE = Path(earcli.__file__).parent
 # a part may import the parts to the right of it, and itself
 LAYERS = (
     ("cli", "commands", "options"),
-    ("training", "analysis"),
+    ("training", "analysis", "exporting"),
     ("reporting",),
     ("losses", "models", "data", "metrics"),
     ("runs",),

@@ -48,9 +48,9 @@ class Teacher:
         """
         return RunFolder.of(self.path).path / name if output is None else output
 
-    def train_set(self) -> Manifest:
-        """The pictures that the run learnt from."""
-        return self._own(self.config.train_manifest, self.config.limit_train, "--train-manifest")
+    def train_set(self, option: str = "--train-manifest") -> Manifest:
+        """The pictures that the run learnt from; `option` is what the command calls them."""
+        return self._own(self.config.train_manifest, self.config.limit_train, option)
 
     def val_set(self) -> Manifest:
         """The pictures that the run was validated on."""
