@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from earcli import __version__
-from earcli.commands import export, resume, synth, train
+from earcli.commands import embed, export, resume, search, synth, train
 from earcli.errors import EarError
 from earcli.reporting.console import show_error
 
@@ -57,7 +57,7 @@ def _register(command: Callable[..., None]) -> None:
     app.command(command.__name__)(guarded)
 
 
-for _command in (train.train, resume.resume, export.export, synth.synth):
+for _command in (train.train, resume.resume, export.export, embed.embed, search.search, synth.synth):
     _register(_command)
 
 

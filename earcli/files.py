@@ -1,13 +1,19 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and CSV that no spreadsheet takes for formulas."""
 
+import csv
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from earcli.errors import RunError
+
+# what makes a spreadsheet read a cell as a formula, in either width (OWASP, "CSV Injection"), and our own guard
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+GUARD = "'"
 
 
 @contextmanager
@@ -61,3 +67,44 @@ def staging(path: Path) -> Iterator[Path]:
         raise RunError(
             f"{path} cannot be written ({error.strerror or error}). Free space there, or give another --output."
         ) from error
+
+
+def check_replaceable(folder: Path, *patterns: str) -> None:
+    """Refuses to replace a folder in which anything but files of these names lies.
+
+    Raises:
+        RunError: there is.
+    """
+    others = [item.name for item in (folder.iterdir() if folder.is_dir() else ()) if not any(map(item.match, patterns))]
+    if others:
+        raise RunError(f"{folder} holds {others[0]}, which would be lost. Give --output another name.")
+
+
+def guard_cell(value: Any) -> Any:
+    """Puts an apostrophe before text that a spreadsheet would take for a formula."""
+    if isinstance(value, str) and value.startswith((*FORMULA_STARTS, GUARD)) and not _is_number(value):
+        return GUARD + value
+    return value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Writes a table, whole or not at all; text cells are guarded, undecodable file names keep their bytes.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows([guard_cell(cell) for cell in row] for row in rows)

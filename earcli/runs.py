@@ -9,7 +9,7 @@ from typing import Any
 
 from earcli.config import TrainConfig
 from earcli.errors import CheckpointError, RunError
-from earcli.files import replacing
+from earcli.files import replacing, write_csv
 
 BEST_NAME = re.compile(r"epoch=(\d+)-val_loss=(-?[\d.]+)\.ckpt$")
 
@@ -104,10 +104,7 @@ class BestCheckpoint:
 
 def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, columns, ([row.get(name, "") for name in columns] for row in rows))
 
 
 def create_run(run_dir: Path, run_name: str) -> RunFolder:

@@ -51,6 +51,32 @@ def config(ears: Path, tmp_path: Path) -> TrainConfig:
     )
 
 
+@pytest.fixture(scope="session")
+def teacher(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint in a run folder. It never learnt, but its batch norms know the drawn ears."""
+    import torch
+
+    from earcli.data.batches import as_images
+    from earcli.data.cache import sample_crops
+    from earcli.data.manifest import read_manifest
+    from earcli.models.vae import EarVAE
+    from earcli.training.checkpoint import write_checkpoint
+
+    sets = {"train_manifest": ears / "train_teacher.npy", "val_manifest": ears / "val_teacher.npy"}
+    config = resolve("tiny", {}, {**sets, "latent_dim": 8})
+    torch.manual_seed(0)
+    model = EarVAE(config.latent_dim, config.image_size, config.resnet_version)
+    pixels = torch.from_numpy(sample_crops(read_manifest(config.train_manifest), config.image_size, 24, 2))
+    with torch.no_grad():
+        for _ in range(8):
+            model(as_images(pixels.permute(0, 3, 1, 2)))
+    path = tmp_path_factory.mktemp("runs") / "ear_vae" / "version_0" / "checkpoints"
+    state = {f"model.{name}": value for name, value in model.state_dict().items()}
+    path = path / "ear_vae-epoch=000-val_loss=1.0000.ckpt"
+    write_checkpoint({"state_dict": state, "hyper_parameters": config.to_dict()}, path)
+    return path
+
+
 @pytest.fixture
 def real_ears() -> Iterator[Path]:
     folder = Path(__file__).parents[2] / "shared" / "data" / "earvn"

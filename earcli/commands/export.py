@@ -73,7 +73,7 @@ def export(
         typer.echo(json.dumps({"path": str(target), **record}, indent=2))
         return
     console.print(parity_table(record))
-    console.print(parity_line(record), highlight=False)
+    console.print(parity_line(record), soft_wrap=True, highlight=False)
     size = record["bytes"] / 1e6
     console.print(
         f"{target}: {size:.1f} MB, weights {facts.fingerprint}", soft_wrap=True, highlight=False, markup=False

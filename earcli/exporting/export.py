@@ -8,12 +8,12 @@ from typing import Any, Literal
 from earcli.errors import ExportError
 from earcli.exporting.archive import open_archive, write_archive
 from earcli.exporting.facts import Facts
-from earcli.exporting.folder import check_replaceable, open_folder, write_folder
+from earcli.exporting.folder import FILE_NAMES, open_folder, write_folder
 from earcli.exporting.onnx import write_onnx
 from earcli.exporting.parity import TOLERANCES, Parity, check_parity, measure_parity
 from earcli.exporting.parts import Part
 from earcli.exporting.runtime import Floats, OnnxModel, Runner
-from earcli.files import replacing, staging
+from earcli.files import check_replaceable, replacing, staging
 from earcli.models.decoder import EarDecoder
 
 Format = Literal["onnx", "pt2", "safetensors"]
@@ -34,10 +34,10 @@ def export_part(
 
     Raises:
         ExportError: it does not compute what the checkpoint computes, or cannot be made; nothing is left behind.
-        RunError: `target` cannot be written.
+        RunError: `target` cannot be written, or is a folder with other files in it.
     """
     if form == "safetensors":
-        check_replaceable(target)
+        check_replaceable(target, *FILE_NAMES)
     elif target.is_dir():
         raise ExportError(f"{target} is a folder. Give --output a file name.")
     proved, calibration = inputs

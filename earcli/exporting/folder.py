@@ -6,7 +6,6 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from earcli.errors import ExportError
 from earcli.exporting.archive import module_runner
 from earcli.exporting.facts import Facts
 from earcli.exporting.parts import Part, make_part
@@ -15,13 +14,14 @@ from earcli.models.folder import CONFIG_NAME, WEIGHTS_NAME, read_folder
 from earcli.models.vae import EarVAE
 
 CARD_NAME = "README.md"
+FILE_NAMES = (CONFIG_NAME, WEIGHTS_NAME, CARD_NAME)
 CARD = """# Ear {part}
 
 {subject} of a ResNet variational autoencoder that was trained, without labels, to reconstruct crops of human ears.
 
 | | |
 |---|---|
-| input | one ear, {size}×{size} pixels, {channels}, {value_range} |
+| pictures | one ear, {size}×{size} pixels, {channels}, {value_range} |
 | resize | {resize} |
 | latent vector | {latent} numbers, the posterior mean |
 | trunk | {trunk} |
@@ -79,14 +79,3 @@ def open_folder(part: Part, folder: Path) -> Runner:
     loaded = make_part(EarVAE(config.latent_dim, config.image_size, config.resnet_version), part.name).module
     loaded.load_state_dict(load_file(folder / WEIGHTS_NAME))
     return module_runner(loaded)
-
-
-def check_replaceable(folder: Path) -> None:
-    """Refuses to replace a folder that is not one of these.
-
-    Raises:
-        ExportError: it has something else in it.
-    """
-    ours = {CONFIG_NAME, WEIGHTS_NAME, CARD_NAME}
-    if folder.is_dir() and not {item.name for item in folder.iterdir()} <= ours:
-        raise ExportError(f"{folder} holds other files, which would be lost. Give --output a new folder.")

@@ -60,12 +60,13 @@ def write_onnx(part: Part, path: Path, facts: Facts, opset: int, calibration: Fl
         if facts.precision == "fp16":
             half = ONNXModel(convert_float_to_float16(onnx.load(path), keep_io_types=True))
             half.topological_sort()  # the converter puts its casts at the end
+            del half.model.graph.value_info[:]  # it says fp32 of what is fp16 now
             onnx.save(half.model, path)
         elif facts.precision == "int8":
             _quantize(path, part.input, calibration)
     try:
         onnx.checker.check_model(path, full_check=True)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = " ".join(str(error).split())
         raise ExportError(f"{path.name} is not valid ONNX, and was not kept: {reason}") from error
 
