@@ -53,7 +53,7 @@ def config(ears: Path, tmp_path: Path) -> TrainConfig:
 
 @pytest.fixture(scope="session")
 def teacher(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint in a run folder. It never learnt, but its batch norms know the drawn ears."""
+    """A checkpoint in a run folder. It never learnt, but every layer does something, and batch norms know the ears."""
     import torch
 
     from earcli.data.batches import as_images
@@ -66,6 +66,10 @@ def teacher(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = resolve("tiny", {}, {**sets, "latent_dim": 8})
     torch.manual_seed(0)
     model = EarVAE(config.latent_dim, config.image_size, config.resnet_version)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1)  # residual branches start silent: an export could lose them
+    torch.nn.init.normal_(model.encoder.logvar_head.weight, std=0.01)
     pixels = torch.from_numpy(sample_crops(read_manifest(config.train_manifest), config.image_size, 24, 2))
     with torch.no_grad():
         for _ in range(8):

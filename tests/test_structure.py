@@ -66,7 +66,9 @@ def test_the_public_surface() -> None:
         _ = earcli.nothing
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["resume"], ["synth"]])
+@pytest.mark.parametrize(
+    "command", [[], ["train"], ["resume"], ["synth"], ["export"], ["embed"], ["search"], ["bench", "infer"]]
+)
 def test_help_imports_neither_torch_nor_numpy(command: list[str]) -> None:
     code = (
         "import sys; from earcli.cli import app; "

@@ -100,7 +100,7 @@ def neighbours(
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """For each query the rows of its k nearest pictures, the nearest first, and their distances.
 
-    A picture is not its own neighbour: where the query itself (same file, same box) is in the index, it is left out.
+    A picture is not its own neighbour: what comes from the query's own file is left out.
 
     Raises:
         ConfigError: more neighbours than pictures.
@@ -108,7 +108,8 @@ def neighbours(
     if k > len(index):
         raise ConfigError(f"-k must be at most the {len(index)} pictures of the index, got {k}.")
     space = MetricSpace(index.values, metric)
-    own = [np.flatnonzero(_keys(index) == key) for key in _keys(queries)]
+    paths = np.array(index.paths)
+    own = [np.flatnonzero(paths == path) for path in queries.paths]
     wanted = min(k + max(len(rows) for rows in own), len(index))
     search = NearestNeighbors(n_neighbors=wanted, metric=space.plain).fit(space.place(index.values))
     distances, rows = search.kneighbors(space.place(queries.values))
@@ -117,7 +118,3 @@ def neighbours(
         others = ~np.isin(near, mine)
         result.append((near[others][:k], far[others][:k]))
     return result
-
-
-def _keys(vectors: Vectors) -> NDArray[np.str_]:
-    return np.array([f"{path}\0{box.tolist()}" for path, box in zip(vectors.paths, vectors.boxes, strict=True)])

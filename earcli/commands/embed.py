@@ -38,7 +38,7 @@ def embed(
     subject: options.Subject = "column",
     root_dir: Annotated[
         Path | None,
-        typer.Option("--root-dir", help="Folder that a manifest's relative paths start from.  [default: its own]"),
+        typer.Option("--root-dir", help="Folder that a manifest's relative paths start from; by default its own."),
     ] = None,
     run_dir: options.RunDir = Path("runs"),
     batch_size: options.BatchSize = 32,

@@ -23,7 +23,7 @@ POOLED = "stride32"
 EmbeddedPart = Literal["encoder", "features"]
 Backend = Annotated[
     Literal["torch", "onnx"] | None,
-    typer.Option("--backend", help="What runs the encoder.  [default: onnx for an .onnx file, else torch]"),
+    typer.Option("--backend", help="What runs the encoder; by default onnx for an .onnx file, else torch."),
 ]
 EmbeddingCheckpoint = Annotated[
     str,

@@ -33,12 +33,12 @@ def export(
     opset: Annotated[int, typer.Option("--opset", min=18, help="Opset of an ONNX file.")] = 20,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File, or folder for safetensors.  [default: in the run's export/]"),
+        typer.Option("--output", "-o", help="File, or folder for safetensors; by default in the run's export/."),
     ] = None,
     manifest: Annotated[
         Path | None,
         typer.Option(
-            "--manifest", help="Crops to prove and calibrate on.  [default: the run's validation and training set]"
+            "--manifest", help="Crops to prove and calibrate on; by default the run's validation and training set."
         ),
     ] = None,
     root_dir: options.RootDir = None,

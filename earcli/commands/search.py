@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from earcli.data.vectors import Vectors
+    from earcli.reporting.sheets import Tile
 
 SHOWN_QUERIES = 20
 WORST_PAIRS = 8
@@ -35,7 +36,7 @@ def search(
     backend: Backend = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Contact sheet to write.  [default: INDEX-search.png beside the index]"),
+        typer.Option("--output", "-o", help="Contact sheet to write; by default INDEX-search.png beside the index."),
     ] = None,
     run_dir: options.RunDir = Path("runs"),
     num_workers: options.NumWorkers = 4,
@@ -147,11 +148,13 @@ def identify(known: "Vectors", metric: Any, sheet: Path, console: "Console") -> 
     }
     console.print(identification_table(result))
     captions = [name or "unknown" for name in known.subjects]
-    rows = []
-    for pairs in (alike, unlike):
-        for side in (0, 1):
-            members = [pair[side] for pair in pairs]
-            if members:
-                rows.append(tiles_of(known, members, [captions[row] for row in members]))
-    save_image(sheet, contact_sheet(rows))
+    rows: list[list[Tile]] = []
+    titles = {}
+    for pairs, title in (
+        (alike, "Two people, above and below, that look most alike"),
+        (unlike, "One person, above and below, who looks least alike"),
+    ):
+        titles[len(rows)] = title
+        rows += [tiles_of(known, members, [captions[row] for row in members]) for members in zip(*pairs, strict=True)]
+    save_image(sheet, contact_sheet(rows, titles=titles))
     return result

@@ -1,6 +1,6 @@
 """Contact sheets: pictures with a line under each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,18 +20,27 @@ class Tile(NamedTuple):
     caption: str
 
 
-def contact_sheet(rows: Sequence[Sequence[Tile]], *, first_apart: bool = False) -> NDArray[np.uint8]:
+def contact_sheet(
+    rows: Sequence[Sequence[Tile]], *, first_apart: bool = False, titles: Mapping[int, str] | None = None
+) -> NDArray[np.uint8]:
     """Rows of tiles on white, (H, W, 3); captions are cut where they do not fit.
 
     Args:
         first_apart: draws a frame around the first tile of every row.
+        titles: a line above a row, by its number.
     """
+    titles = titles or {}
     width = GAP + max(len(row) for row in rows) * (SIDE + GAP)
-    sheet = Image.new("RGB", (width, GAP + len(rows) * (SIDE + LINE + GAP)), "white")
+    height = GAP + len(rows) * (SIDE + LINE + GAP) + len(titles) * (LINE + GAP)
+    sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(FONT_SIZE)
+    y = GAP - (SIDE + LINE + GAP)
     for number, row in enumerate(rows):
-        y = GAP + number * (SIDE + LINE + GAP)
+        y += SIDE + LINE + GAP
+        if number in titles:
+            draw.text((GAP, y), titles[number], fill="black", font=ImageFont.load_default(FONT_SIZE + 2))
+            y += LINE + GAP
         for column, tile in enumerate(row):
             x = GAP + column * (SIDE + GAP)
             sheet.paste(Image.fromarray(tile.image), (x, y))

@@ -1,6 +1,7 @@
 """Tables of results. Plain data in, rich tables out."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -61,3 +62,49 @@ def identification_table(result: Mapping[str, Any]) -> Table:
     kind = "drawn pairs" if result["sampled"] else "pairs"
     table.add_row(f"{kind} of one, of two people", f"{result['genuine']:,}, {result['impostor']:,}")
     return table
+
+
+BACKEND_NAMES = {"torch": "PyTorch", "compile": "torch.compile", "onnx": "ONNX fp32", "int8": "ONNX int8"}
+
+
+def bench_speeds(result: Mapping[str, Any]) -> list[list[str]]:
+    """What `ear bench infer` timed: a header, then a row an encoder and batch.
+
+    The ratio is that of images/s to PyTorch's at the same batch.
+    """
+    eager = {s["batch"]: s["images_per_second"] for s in result["speed"] if s["backend"] == "torch"}
+    rows = [["encoder", "batch", "images/s", "ratio", "median ms", "p95 ms"]]
+    for speed in result["speed"]:
+        ratio = f"{speed['images_per_second'] / eager[speed['batch']]:.2f}" if eager else ""
+        times = [f"{speed[name]:.2f}" for name in ("median_ms", "p95_ms")]
+        name = BACKEND_NAMES[speed["backend"]]
+        rows.append([name, str(speed["batch"]), f"{speed['images_per_second']:.1f}", ratio, *times])
+    return rows
+
+
+def bench_facts(result: Mapping[str, Any]) -> list[list[str]]:
+    """What `ear bench infer` found beside speed: a header, then a row an encoder."""
+    rows = [["encoder", "peak memory MB", "file MB", "relative error", "least cosine"]]
+    for name, facts in result["backends"].items():
+        sizes = [f"{facts['peak_memory_bytes'] / 1e6:.0f}", f"{facts['file_bytes'] / 1e6:.1f}"]
+        rows.append([BACKEND_NAMES[name], *sizes, f"{facts['relative_error']:.1e}", f"{facts['cosine']:.6f}"])
+    return rows
+
+
+def table_of(rows: Sequence[Sequence[str]]) -> Table:
+    """A header and rows as a table; names to the left, numbers to the right."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    for number, heading in enumerate(rows[0]):
+        table.add_column(heading, justify="right" if number else "left")
+    for row in rows[1:]:
+        table.add_row(*row)
+    return table
+
+
+def bench_markdown(result: Mapping[str, Any]) -> str:
+    """What `ear bench infer` found, as Markdown."""
+    parts = [f"{result['machine']}, {Path(result['checkpoint']).name}, {result['images']} real crops:"]
+    for header, *rows in (bench_speeds(result), bench_facts(result)):
+        lines = [header, ["---"] * len(header), *rows]
+        parts.append("\n".join("| " + " | ".join(cells) + " |" for cells in lines))
+    return "\n\n".join(parts) + "\n"
