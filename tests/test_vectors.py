@@ -203,7 +203,9 @@ def test_known_people_are_identified(index: Path, teacher: Path, tmp_path: Path)
     assert (report["people"], report["pictures"], report["genuine"], report["impostor"]) == (3, 6, 3, 12)
     assert (report["rank_1"], report["auc"], report["eer"]) == (1.0, 1.0, 0.0)
     assert len(report["least_alike_of_one_person"]) == 3
-    assert path.with_name("apart-identification.png").is_file()
+    for name in ("apart-identification.png", "apart-identification-cmc.png"):
+        with Image.open(path.with_name(name)) as picture:
+            assert picture.width > 2 * SIDE
     write_vectors(path, replace(vectors, subjects=[""] * 6))
     fails(ear("search", "--index", path), "0 pictures of 0 known people")
 

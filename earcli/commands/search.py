@@ -36,7 +36,11 @@ def search(
     backend: Backend = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Contact sheet to write; by default INDEX-search.png beside the index."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Contact sheet to write, .png; by default INDEX-search.png, or INDEX-identification.png.",
+        ),
     ] = None,
     run_dir: options.RunDir = Path("runs"),
     num_workers: options.NumWorkers = 4,
@@ -127,6 +131,7 @@ def identify(known: "Vectors", metric: Any, sheet: Path, console: "Console") -> 
     from earcli.analysis.vectors import MetricSpace
     from earcli.commands.embedder import tiles_of
     from earcli.metrics.retrieval import cmc_curve, verification, worst_pairs
+    from earcli.reporting.curves import save_cmc
     from earcli.reporting.plots import save_image
     from earcli.reporting.sheets import contact_sheet
     from earcli.reporting.tables import identification_table
@@ -137,7 +142,7 @@ def identify(known: "Vectors", metric: Any, sheet: Path, console: "Console") -> 
     curve = cmc_curve(place, subjects, RANKS, space.plain)
     judged = verification(place, subjects, space.plain)
     alike, unlike = worst_pairs(place, subjects, WORST_PAIRS, space.plain)
-    result = {
+    result: dict[str, Any] = {
         "pictures": int((subjects >= 0).sum()),
         "people": len({int(number) for number in subjects if number >= 0}),
         "rank_1": float(curve[0]),
@@ -157,4 +162,5 @@ def identify(known: "Vectors", metric: Any, sheet: Path, console: "Console") -> 
         titles[len(rows)] = title
         rows += [tiles_of(known, members, [captions[row] for row in members]) for members in zip(*pairs, strict=True)]
     save_image(sheet, contact_sheet(rows, titles=titles))
+    save_cmc(sheet.with_name(f"{sheet.stem}-cmc.png"), result["cmc"])
     return result

@@ -29,7 +29,7 @@ class Tolerance(NamedTuple):
 TOLERANCES = {
     "fp32": Tolerance(1e-4, 0.999999, 80.0),
     "fp16": Tolerance(2e-2, 0.9999, 45.0),
-    "int8": Tolerance(0.5, 0.98, 25.0),
+    "int8": Tolerance(0.2, 0.98, 30.0),
 }
 
 
