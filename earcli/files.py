@@ -1,15 +1,19 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and CSV that no spreadsheet takes for formulas."""
 
 import csv
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from earcli.errors import RunError
+
+# what makes a spreadsheet read a cell as a formula, in either width (OWASP, "CSV Injection"), and our own guard
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+GUARD = "'"
 
 
 @contextmanager
@@ -69,14 +73,83 @@ def replacing_folder(path: Path, ours: Collection[str]) -> Iterator[Path]:
         ) from error
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows under the names of all their columns, whole or not at all.
+@contextmanager
+def staging(path: Path) -> Iterator[Path]:
+    """Like `replacing`, for a folder, or a file with others beside it: gives the same name in a temporary folder.
+
+    At the end all that lies in that folder moves to where `path` is, `path` itself last.
 
     Raises:
         RunError: it cannot be written.
     """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        try:
+            yield temporary / path.name
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as opened:
+                        os.fsync(opened.fileno())
+            for item in sorted(temporary.iterdir(), key=lambda item: item.name == path.name):
+                target = path.parent / item.name
+                if item.is_dir() and target.is_dir():
+                    target.replace(temporary / ".old")  # a folder replaces no folder that has something in it
+                item.replace(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written ({error.strerror or error}). Free space there, or give another --output."
+        ) from error
+
+
+def check_replaceable(folder: Path, *patterns: str) -> None:
+    """Refuses to replace a folder in which anything but files of these names lies.
+
+    Raises:
+        RunError: there is.
+    """
+    others = [item.name for item in (folder.iterdir() if folder.is_dir() else ()) if not any(map(item.match, patterns))]
+    if others:
+        raise RunError(f"{folder} holds {others[0]}, which would be lost. Give --output another name.")
+
+
+def guard_cell(value: Any) -> Any:
+    """Puts an apostrophe before text that a spreadsheet would take for a formula."""
+    if isinstance(value, str) and value.startswith((*FORMULA_STARTS, GUARD)) and not _is_number(value):
+        return GUARD + value
+    return value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Writes a table, whole or not at all; text cells are guarded, undecodable file names keep their bytes.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows([guard_cell(cell) for cell in row] for row in rows)
+
+
+def write_records(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows under the names of all their columns; see `write_csv`.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, columns, ([row.get(name, "") for name in columns] for row in rows))

@@ -9,7 +9,7 @@ from typing import Any
 
 from earcli.config import TrainConfig
 from earcli.errors import CheckpointError, RunError
-from earcli.files import replacing, write_csv
+from earcli.files import replacing, write_records
 
 BEST_NAME = re.compile(r"epoch=(\d+)-val_loss=(-?[\d.]+)\.ckpt$")
 
@@ -63,7 +63,7 @@ class RunFolder:
             temporary.write_text(config.to_yaml(), encoding="utf-8")
         if skipped:
             rows = [{"path": path, "reason": reason} for path, reason in skipped.items()]
-            write_csv(self.path / "skipped.csv", rows)
+            write_records(self.path / "skipped.csv", rows)
 
     def append_metrics(self, record: Mapping[str, float]) -> None:
         """Adds an epoch to `metrics.csv`; rows of this epoch and later ones, of a run since resumed, go.
@@ -76,7 +76,7 @@ class RunFolder:
             with self.metrics.open(encoding="utf-8", newline="") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < record["epoch"]]
         rows.append({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in record.items()})
-        write_csv(self.metrics, rows)
+        write_records(self.metrics, rows)
 
     def best(self) -> list["BestCheckpoint"]:
         """The kept checkpoints, the lowest validation loss first."""

@@ -105,6 +105,36 @@ def run(trained: RunFolder, tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "runs" / trained.path.relative_to(trained.path.parents[1]))
 
 
+@pytest.fixture(scope="session")
+def teacher(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint in a run folder. It never learnt, but every layer does something, and batch norms know the ears."""
+    import torch
+
+    from earcli.data.batches import as_images
+    from earcli.data.cache import sample_crops
+    from earcli.data.manifest import read_manifest
+    from earcli.models.vae import EarVAE
+    from earcli.training.checkpoint import write_checkpoint
+
+    sets = {"train_manifest": ears / "train_teacher.npy", "val_manifest": ears / "val_teacher.npy"}
+    config = resolve("tiny", {}, {**sets, "latent_dim": 8})
+    torch.manual_seed(0)
+    model = EarVAE(config.latent_dim, config.image_size, config.resnet_version)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1)  # residual branches start silent: an export could lose them
+    torch.nn.init.normal_(model.encoder.logvar_head.weight, std=0.01)
+    pixels = torch.from_numpy(sample_crops(read_manifest(config.train_manifest), config.image_size, 24, 2))
+    with torch.no_grad():
+        for _ in range(8):
+            model(as_images(pixels.permute(0, 3, 1, 2)))
+    path = tmp_path_factory.mktemp("runs") / "ear_vae" / "version_0" / "checkpoints"
+    state = {f"model.{name}": value for name, value in model.state_dict().items()}
+    path = path / "ear_vae-epoch=000-val_loss=1.0000.ckpt"
+    write_checkpoint({"state_dict": state, "hyper_parameters": config.to_dict()}, path)
+    return path
+
+
 @pytest.fixture
 def real_ears() -> Iterator[Path]:
     folder = Path(__file__).parents[2] / "shared" / "data" / "earvn"

@@ -18,7 +18,7 @@ from earcli.data.anatomy import LIGHT_FACTORS
 from earcli.data.batches import as_pixels
 from earcli.data.cache import Crops, Progress
 from earcli.data.synthetic import read_factors
-from earcli.files import write_csv
+from earcli.files import write_records
 from earcli.reporting.plots import save_labelled_rows, save_variance
 
 FILES = ("pc_[0-9]*.png", "eigenears_grid.png", "variance.png", "eigenears.npz", "eigenears.json", "skipped.csv")
@@ -113,7 +113,7 @@ def write_eigenears(
     save_labelled_rows(folder / "eigenears_grid.png", f"Eigenears, −{reach:g}σ to +{reach:g}σ", strips)
     save_variance(folder / "variance.png", space.explained, found.pixels.explained)
     if crops.skipped:
-        write_csv(folder / "skipped.csv", [{"path": s.path, "reason": s.reason} for s in crops.skipped])
+        write_records(folder / "skipped.csv", [{"path": s.path, "reason": s.reason} for s in crops.skipped])
     shares = zip(space.explained.tolist(), found.pixels.explained.tolist(), found.components, strict=False)
     document = json.dumps(
         {

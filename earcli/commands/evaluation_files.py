@@ -16,7 +16,7 @@ from earcli.analysis.verdict import Line
 from earcli.commands.source import Teacher
 from earcli.data.batches import as_images, as_pixels
 from earcli.data.cache import Crops
-from earcli.files import write_csv
+from earcli.files import write_records
 from earcli.reporting.html import ReportPicture, ReportTable, write_report
 from earcli.reporting.plots import save_histogram, save_labelled_rows
 
@@ -70,9 +70,9 @@ def _write_rows(folder: Path, crops: Crops, evaluation: Evaluation) -> None:
         }
         for index, path in enumerate(crops.manifest.paths)
     ]
-    write_csv(folder / "per_image.csv", rows)
+    write_records(folder / "per_image.csv", rows)
     if crops.skipped:
-        write_csv(folder / "skipped.csv", [{"path": s.path, "reason": s.reason} for s in crops.skipped])
+        write_records(folder / "skipped.csv", [{"path": s.path, "reason": s.reason} for s in crops.skipped])
 
 
 def _draw(folder: Path, teacher: Teacher, crops: Crops, evaluation: Evaluation) -> None:

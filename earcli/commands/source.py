@@ -55,9 +55,9 @@ class Teacher:
         except CheckpointError as error:
             raise CheckpointError(f"{error} Give --output, a folder for the results.") from error
 
-    def train_set(self, given: Path | None, root_dir: Path | None) -> Manifest:
-        """The pictures of a given manifest, or those that the run learnt from."""
-        return self._set(given, root_dir, self.config.train_manifest, self.config.limit_train, "--train-manifest")
+    def train_set(self, given: Path | None, root_dir: Path | None, option: str = "--train-manifest") -> Manifest:
+        """The pictures of a given manifest, or those that the run learnt from; `option` is how a command names it."""
+        return self._set(given, root_dir, self.config.train_manifest, self.config.limit_train, option)
 
     def val_set(self, given: Path | None, root_dir: Path | None) -> Manifest:
         """The pictures of a given manifest, or those that the run was validated on."""

@@ -146,3 +146,31 @@ def _random_pairs(subjects: Integers, each: int, rng: np.random.Generator) -> tu
         right.append(b[differ])
         missing -= int(differ.sum())
     return np.concatenate(left), np.concatenate(right)
+
+
+def worst_pairs(
+    embeddings: Floats, subjects: Integers, count: int, metric: Metric = "cosine"
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The pairs behind the worst errors, as rows of `embeddings`, the worst first; see `cmc_curve` for the arguments.
+
+    Returns:
+        pairs of two people that look most alike; pairs of one person that look least alike; up to `count` of each.
+
+    Raises:
+        DataError: nobody is on two pictures, or only one person is known.
+    """
+    rows = np.flatnonzero(subjects >= 0)
+    embeddings, subjects = _known(embeddings, subjects, metric)
+    alike: list[tuple[float, int, int]] = []
+    unlike: list[tuple[float, int, int]] = []
+    for start in range(0, len(subjects), CHUNK):
+        part = np.arange(start, min(start + CHUNK, len(subjects)))
+        scores = _similarity(embeddings[part], embeddings, metric)
+        later = np.arange(len(subjects)) > part[:, None]  # every pair once
+        same = subjects[part, None] == subjects[None, :]
+        for found, wrong, sign in ((alike, later & ~same, 1), (unlike, later & same, -1)):
+            ranked = np.where(wrong, sign * scores, -np.inf).ravel()
+            top = np.argpartition(-ranked, min(count, len(ranked) - 1))[:count]
+            found += [(-ranked[i], part[i // len(rows)], i % len(rows)) for i in top if np.isfinite(ranked[i])]
+    first, second = ([(int(rows[a]), int(rows[b])) for _, a, b in sorted(pairs)[:count]] for pairs in (alike, unlike))
+    return first, second

@@ -1,5 +1,6 @@
 """Reading weights that others wrote: training checkpoints and pretrained networks. No file runs code."""
 
+import hashlib
 import pickle
 import socket
 import urllib.error
@@ -75,6 +76,16 @@ def model_state(checkpoint: Mapping[str, Any], path: str | Path, model: nn.Modul
         if not torch.isfinite(value).all():
             raise CheckpointError(f"{path} holds NaN or infinity in {key}. Take an older checkpoint.")
     return result
+
+
+def fingerprint(model: nn.Module) -> str:
+    """16 hexadecimal digits that tell weights apart, whichever file they came from: a part of their SHA-256."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        if value.is_floating_point():  # batch norm's counters say nothing about what is computed
+            digest.update(f"{name} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy())
+    return digest.hexdigest()[:16]
 
 
 def read_trunk(resnet_version: str, source: str) -> dict[str, Tensor] | None:
