@@ -168,6 +168,17 @@ def test_mahalanobis_is_that_of_the_shrunk_covariance() -> None:
         np.testing.assert_allclose(distances, np.sort(expected)[:4], rtol=1e-5)
 
 
+def test_mahalanobis_leaves_out_what_never_varies() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(40, 5)).astype(np.float32)
+    dead = np.concatenate([values, np.full((40, 2), 3.0, np.float32), values[:, :1]], axis=1)
+    for rows, distances in neighbours(make_vectors(dead), make_vectors(dead[:2]), 39, "mahalanobis"):
+        assert np.isfinite(distances).all()
+        assert len(rows) == 39
+    with pytest.raises(DataError, match="All 40 vectors of the index are the same"):
+        neighbours(make_vectors(np.ones((40, 3))), make_vectors(values[:1, :3]), 1, "mahalanobis")
+
+
 def test_clusters_find_what_is_apart() -> None:
     rng = np.random.default_rng(0)
     truth = np.repeat([0, 1, 2], [30, 20, 10])

@@ -78,17 +78,25 @@ class MetricSpace:
     """Where distances are taken: as the vectors are (cosine), or whitened, so that Euclid's distance is Mahalanobis's.
 
     The covariance is shrunk (Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4): with fewer pictures than
-    dimensions the plain one has no inverse.
+    dimensions the plain one has no inverse. Directions in which nothing varies do not count.
 
     Attributes:
         plain: what scikit-learn and `earcli.metrics.retrieval` call the metric.
+
+    Raises:
+        DataError: Mahalanobis's distance among vectors that are all the same.
     """
 
     def __init__(self, values: Floats, metric: Metric) -> None:
         self.plain: retrieval.Metric = "cosine" if metric == "cosine" else "euclidean"
         self.whitening: NDArray[np.float64] | None = None
         if metric == "mahalanobis":
-            self.whitening = np.linalg.cholesky(LedoitWolf().fit(values).precision_)
+            if np.ptp(values, axis=0).max(initial=0) == 0:
+                raise DataError(f"All {len(values)} vectors of the index are the same. Give --metric cosine.")
+            # in fp64: feature maps have channels that hardly vary
+            variances, directions = np.linalg.eigh(LedoitWolf().fit(values.astype(np.float64)).covariance_)
+            varied = variances > variances.max() * len(variances) * np.finfo(np.float64).eps
+            self.whitening = directions[:, varied] / np.sqrt(variances[varied])
 
     def place(self, values: Floats) -> NDArray[np.floating]:
         """Vectors (N, D) where distances are taken, (N, D)."""

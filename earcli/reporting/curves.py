@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from earcli.files import replacing
 
@@ -16,7 +17,7 @@ def save_cmc(path: Path, curve: Sequence[float]) -> None:
     axis = figure.subplots()
     ranks = range(1, len(curve) + 1)
     axis.plot(ranks, [100 * value for value in curve], "o-", color="black", markersize=3.5, linewidth=1)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set(xlabel="rank k", ylabel="person among the k nearest, %", ylim=(0, 100))
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI)
