@@ -61,7 +61,7 @@ def config(ears: Path, tmp_path: Path) -> TrainConfig:
 def many_ears(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 140 drawn ears: 70 to validate on, enough for statistics, and 70 to learn from.
 
-    Skin varies less than usual, and hair does not: else the side of the head and the brightness of the skin make equally
+    Skin varies less than usual, and hair does not: else the side of the head and the brightness of skin make equally
     much of a difference, and chance decides which mixture of the two a principal component is.
     """
     folder = tmp_path_factory.mktemp("drawn") / "many"
