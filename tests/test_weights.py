@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from earcli.errors import CheckpointError, EarError, WeightsError
 from earcli.losses.perceptual import PerceptualLoss
 from earcli.models.vae import EarVAE
-from earcli.models.weights import read_checkpoint, read_pretrained, read_trunk, read_vgg
+from earcli.models.weights import read_checkpoint, read_pretrained, read_trunk, read_vgg, vgg_at_hand
 
 
 class Touch:
@@ -55,6 +55,19 @@ def test_old_files_without_batch_counters_are_accepted(resnet_file: Path, tmp_pa
 def test_none_is_none() -> None:
     assert read_trunk("resnet50", "none") is None
     assert read_vgg("none") is None
+
+
+def test_vgg_at_hand_is_what_takes_no_download(tmp_path: Path) -> None:
+    assert vgg_at_hand("imagenet") is None
+    assert vgg_at_hand("none") is None
+    assert vgg_at_hand(str(tmp_path / "moved.pth")) is None
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / "vgg16-397923af.pth"
+    cached.parent.mkdir(parents=True)
+    torch.save({"features.0.bias": torch.ones(3)}, cached)
+    for source in ("imagenet", "none"):
+        found = vgg_at_hand(source)
+        assert found is not None
+        assert found["features.0.bias"].tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,13 @@ class Line:
     """One figure: its part of the table, name, value and interval as shown, and what was wanted.
 
     Attributes:
+        key: what `metrics.json` calls it.
         target: as shown; empty where there is none.
         verdict: whether the target was met, or how the figure compares; None where there is nothing to say.
     """
 
     part: str
+    key: str
     name: str
     value: str
     interval: str = ""
@@ -42,7 +44,7 @@ class Line:
 
     @property
     def cells(self) -> tuple[str | bool | None, ...]:
-        """Everything but the part, as a row of a table."""
+        """What is shown, as a row of a table."""
         return self.name, self.value, self.interval, self.target, self.verdict
 
 
@@ -58,8 +60,8 @@ def verdict_lines(metrics: Mapping[str, Any], targets: Targets) -> list[Line]:
 
 def _reconstruction(found: Mapping[str, Any], targets: Targets) -> list[Line]:
     shown = (
-        ("psnr", "PSNR, mean over images, dB", ".2f", targets.psnr),
-        ("psnr_pooled", "PSNR, pooled, dB", ".2f", None),
+        ("psnr", "PSNR, dB", ".2f", targets.psnr),
+        ("psnr_pooled", "PSNR pooled, dB", ".2f", None),
         ("ssim", "SSIM", ".3f", targets.ssim),
         ("l1", "L1", ".4f", None),
         ("edge", "edge error", ".4f", None),
@@ -68,6 +70,7 @@ def _reconstruction(found: Mapping[str, Any], targets: Targets) -> list[Line]:
     return [
         Line(
             "reconstruction",
+            key,
             name,
             format(found[key]["value"], form),
             _interval(found[key], form),
@@ -84,14 +87,11 @@ def _baselines(found: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[L
     for key, result in baselines.items():
         if key == "pca_active_units" and result["components"] == baselines["pca_latent_dim"]["components"]:
             continue  # the same PCA twice
-        if key == "mean_image":
-            name = "mean training image, PSNR dB"
-        else:
-            name = f"PCA of {result['components']} ({key.removeprefix('pca_').replace('_', ' ')}), PSNR dB"
+        name = "mean training image, dB" if key == "mean_image" else f"PCA of {result['components']}, dB"
         value = result["psnr"]["value"]
         difference = found["psnr"]["value"] - value
         said = f"teacher {difference:+.2f}"
-        lines.append(Line("baselines", name, format(value, ".2f"), _interval(result["psnr"], ".2f"), verdict=said))
+        lines.append(Line("baselines", key, name, format(value, ".2f"), _interval(result["psnr"], ".2f"), verdict=said))
     return lines
 
 
@@ -111,9 +111,10 @@ def _latent(found: Mapping[str, Any], targets: Targets) -> list[Line]:
     count, active = found["dimensions"], found["active_units"]
     gain, cosine = found["code_gain_db"], found["mean_abs_cosine"]
     return [
-        Line("latent", "KL, nats", format(found["kl_nats"], ".1f")),
+        Line("latent", "kl_nats", "KL, nats", format(found["kl_nats"], ".1f")),
         Line(
             "latent",
+            "active_units",
             "active units",
             f"{active} of {count}",
             target=f"≥ {targets.active:.0%}",
@@ -121,21 +122,24 @@ def _latent(found: Mapping[str, Any], targets: Targets) -> list[Line]:
         ),
         Line(
             "latent",
-            "own code over another's, dB",
+            "code_gain_db",
+            "code gain, dB",
             format(gain, ".2f"),
             target=f"≥ {targets.code_gain:g}",
             verdict=gain >= targets.code_gain,
         ),
         Line(
             "latent",
-            "mean |cosine| between ears",
+            "mean_abs_cosine",
+            "mean |cosine|",
             format(cosine, ".3f"),
             target=f"≤ {targets.cosine:g}",
             verdict=cosine <= targets.cosine,
         ),
         Line(
             "latent",
-            "same result when repeated",
+            "deterministic",
+            "repeats exactly",
             "yes" if found["deterministic"] else "no",
             target="yes",
             verdict=found["deterministic"],
@@ -148,9 +152,9 @@ def _people(found: Mapping[str, Any] | None) -> list[Line]:
         return []
     pairs = found["genuine_pairs"] + found["impostor_pairs"]
     return [
-        Line("people", f"rank-1 among {found['people']} people", format(found["rank_1"], ".1%")),
-        Line("people", f"verification AUC, {pairs:,} pairs", format(found["auc"], ".3f")),
-        Line("people", "equal error rate", format(found["eer"], ".1%")),
+        Line("people", "rank_1", f"rank-1, {found['people']} people", format(found["rank_1"], ".1%")),
+        Line("people", "auc", f"AUC, {pairs:,} pairs", format(found["auc"], ".3f")),
+        Line("people", "eer", "equal error rate", format(found["eer"], ".1%")),
     ]
 
 

@@ -22,7 +22,7 @@ from earcli.files import write_records
 from earcli.reporting.plots import save_labelled_rows, save_variance
 
 FILES = ("pc_[0-9]*.png", "eigenears_grid.png", "variance.png", "eigenears.npz", "eigenears.json", "skipped.csv")
-HEADER = ("PC", "explained", "light", "anatomy", "goes with", "verdict")
+HEADER = (("PC", 0), ("explained", 0), ("light", 0), ("anatomy", 0), ("goes with", 80), ("verdict", 0))
 FIRST = 5
 NAMED = 2
 
@@ -114,7 +114,7 @@ def write_eigenears(
     save_variance(folder / "variance.png", space.explained, found.pixels.explained)
     if crops.skipped:
         write_records(folder / "skipped.csv", [{"path": s.path, "reason": s.reason} for s in crops.skipped])
-    shares = zip(space.explained.tolist(), found.pixels.explained.tolist(), found.components, strict=False)
+    shares = zip(space.explained.tolist(), found.pixels.explained.tolist(), found.components, strict=True)
     document = json.dumps(
         {
             "teacher": str(teacher.path),

@@ -22,7 +22,7 @@ from earcli.reporting.plots import save_histogram, save_labelled_rows
 
 FILES = ("metrics.json", "per_image.csv", "skipped.csv", "report.html", "examples.png", "psnr.png", "kl.png")
 SHOWN = 8
-HEADER = ("", "measured", "95% interval", "target", "verdict")
+HEADER = (("", 0), ("measured", 0), ("95% interval", 80), ("target", 60), ("verdict", 0))
 
 
 def write_evaluation(
@@ -42,7 +42,7 @@ def write_evaluation(
         "ear": __version__,
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-    verdicts = {line.name: line.verdict for line in lines if isinstance(line.verdict, bool)}
+    verdicts = {line.key: line.verdict for line in lines if isinstance(line.verdict, bool)}
     document = json.dumps(
         {**facts, **evaluation.metrics, "met": verdicts, "notes": evaluation.notes}, indent=1, allow_nan=False
     )
@@ -50,7 +50,9 @@ def write_evaluation(
     _write_rows(folder, crops, evaluation)
     _draw(folder, teacher, crops, evaluation)
     tables = [
-        ReportTable(part.capitalize(), HEADER, [line.cells for line in lines if line.part == part])
+        ReportTable(
+            part.capitalize(), [name for name, _ in HEADER], [line.cells for line in lines if line.part == part]
+        )
         for part in dict.fromkeys(line.part for line in lines)
     ]
     write_report(

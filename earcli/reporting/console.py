@@ -103,33 +103,30 @@ class TrainingReport(Report):
 
 
 def show_table(
-    console: Console, header: Sequence[str], rows: Sequence[tuple[str, Sequence[str | bool | None]]]
+    console: Console, header: Sequence[tuple[str, int]], rows: Sequence[tuple[str, Sequence[str | bool | None]]]
 ) -> None:
     """Rows under the part that each belongs to; plain lines where the output is no terminal.
 
     Args:
-        rows: part, and a cell for each name in `header`; True is shown as met, False as missed, None as nothing.
+        header: heading, and the least terminal width that shows the column.
+        rows: part, and a cell for each column; True is shown as met, False as missed, None as nothing.
     """
     if not console.is_terminal:
         for part, cells in rows:
-            shown = [
-                f"{name} {_word(cell)}".strip()
-                for name, cell in zip(header, cells, strict=True)
-                if cell not in ("", None)
-            ]
-            console.print(
-                (f"{part}: " if part else "") + "  ".join(shown), soft_wrap=True, highlight=False, markup=False
-            )
+            named = zip((name for name, _ in header), map(_word, cells), strict=True)
+            line = "  ".join(f"{name} {word}".strip() for name, word in named if word)
+            console.print(f"{part}: {line}" if part else line, soft_wrap=True, highlight=False, markup=False)
         return
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for number, name in enumerate(header):
-        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
-    last = None
+    shown = [number for number, (_, width) in enumerate(header) if width <= console.width]
+    for number in shown:
+        table.add_column(header[number][0], justify="right" if number else "left")
+    last = ""
     for part, cells in rows:
-        if part and part != last:
+        if part != last:
             table.add_row(Text(part, style="bold"))
             last = part
-        table.add_row(*(Text(_word(cell), style=STYLES.get(cell, "")) for cell in cells))
+        table.add_row(*(Text(_word(cells[number]), style=STYLES.get(cells[number], "")) for number in shown))
     console.print(table)
 
 
