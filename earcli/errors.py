@@ -31,3 +31,7 @@ class RunError(EarError):
 
 class TrainingError(EarError):
     """Training cannot go on: the loss is not finite, or memory ran out."""
+
+
+class ExportError(EarError):
+    """An exported file does not compute what its checkpoint computes, or cannot be made."""

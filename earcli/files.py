@@ -4,7 +4,7 @@ import csv
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,83 @@ def new_folder(folder: Path) -> Iterator[Path]:
         raise RunError(f"{folder} cannot be written ({error.strerror}). Give another folder.") from error
 
 
+@contextmanager
+def replacing_folder(path: Path, ours: Collection[str]) -> Iterator[Path]:
+    """Gives a new folder beside `path`, which takes its place at the end, as a whole.
+
+    Args:
+        ours: patterns of the names that `path` may hold already; a folder with anything else in it is not replaced.
+
+    Raises:
+        RunError: `path` holds something else, or cannot be written; what was there before is untouched.
+    """
+    try:
+        others = [item.name for item in path.iterdir() if not any(item.match(p) for p in ours)] if path.exists() else []
+        if others:
+            raise RunError(f"{path} holds {sorted(others)[0]}, which ear did not put there. Give another --output.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        try:
+            new = work / "new"
+            new.mkdir()
+            yield new
+            if path.exists():
+                path.rename(work / "old")
+            try:
+                new.rename(path)
+            except OSError:
+                (work / "old").rename(path)
+                raise
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written ({error.strerror or error}). Free space there, or give another --output."
+        ) from error
+
+
+@contextmanager
+def staging(path: Path) -> Iterator[Path]:
+    """Like `replacing`, for a folder, or a file with others beside it: gives the same name in a temporary folder.
+
+    At the end all that lies in that folder moves to where `path` is, `path` itself last.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        try:
+            yield temporary / path.name
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as opened:
+                        os.fsync(opened.fileno())
+            for item in sorted(temporary.iterdir(), key=lambda item: item.name == path.name):
+                target = path.parent / item.name
+                if item.is_dir() and target.is_dir():
+                    target.replace(temporary / ".old")  # a folder replaces no folder that has something in it
+                item.replace(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written ({error.strerror or error}). Free space there, or give another --output."
+        ) from error
+
+
+def check_replaceable(folder: Path, *patterns: str) -> None:
+    """Refuses to replace a folder in which anything but files of these names lies.
+
+    Raises:
+        RunError: there is.
+    """
+    others = [item.name for item in (folder.iterdir() if folder.is_dir() else ()) if not any(map(item.match, patterns))]
+    if others:
+        raise RunError(f"{folder} holds {others[0]}, which would be lost. Give --output another name.")
+
+
 def relative(path: str | Path, folder: Path) -> str:
     """A path from a folder, with slashes; absolute where there is no way (another drive)."""
     try:
@@ -112,3 +189,13 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows([guard_cell(cell) for cell in row] for row in rows)
+
+
+def write_records(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows under the names of all their columns; see `write_csv`.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    write_csv(path, columns, ([row.get(name, "") for name in columns] for row in rows))

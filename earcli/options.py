@@ -4,11 +4,46 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Annotated, Any, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
 from earcli.config import GROUPS, TrainConfig, flag
+
+Checkpoint = Annotated[
+    str,
+    typer.Option("--checkpoint", help="A teacher: a file, or last.ckpt or best of the newest run."),
+]
+RunDir = Annotated[Path, typer.Option("--run-dir", help="Folder of all runs.")]
+ReadManifest = Annotated[
+    Path | None,
+    typer.Option("--manifest", help="Manifest of the pictures.  [default: the run's validation set]"),
+]
+RootDir = Annotated[
+    Path | None,
+    typer.Option("--root-dir", help="Folder that relative paths start from.  [default: the run's, or the manifest's]"),
+]
+TrainManifest = Annotated[
+    Path | None,
+    typer.Option("--train-manifest", help="Manifest of the pictures to compare with.  [default: the run's]"),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Folder of the results.  [default: in the run folder]")
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="So many pictures only, drawn by --seed.")]
+Subject = Annotated[
+    Literal["column", "folder", "none"],
+    typer.Option("--subject", help="Who is on a picture: what the manifest says, the name of its folder, or unknown."),
+]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Pictures in a batch.")]
+NumWorkers = Annotated[int, typer.Option("--num-workers", min=1, help="Threads that decode pictures.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything that is drawn at random.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"], typer.Option("--device", help="Where the model runs; auto is CUDA if any.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON; everything else goes to stderr.")]
+"""The options that commands share which read pictures with a trained teacher."""
 
 Command = Callable[..., None]
 

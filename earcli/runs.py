@@ -9,7 +9,7 @@ from typing import Any
 
 from earcli.config import TrainConfig
 from earcli.errors import CheckpointError, RunError
-from earcli.files import replacing, write_csv
+from earcli.files import replacing, write_records
 
 BEST_NAME = re.compile(r"epoch=(\d+)-val_loss=(-?[\d.]+)\.ckpt$")
 
@@ -36,6 +36,20 @@ class RunFolder:
     def reconstructions(self) -> Path:
         return self.path / "reconstructions"
 
+    @classmethod
+    def of(cls, checkpoint: Path) -> "RunFolder":
+        """The run folder that a checkpoint lies in.
+
+        Raises:
+            CheckpointError: it lies in none.
+        """
+        run = cls(checkpoint.absolute().parents[1])
+        if checkpoint.absolute().parent != run.checkpoints:
+            raise CheckpointError(
+                f"{checkpoint} lies in no run folder, such as runs/NAME/version_N/checkpoints/{checkpoint.name}."
+            )
+        return run
+
     def write_start(self, config: TrainConfig, skipped: Mapping[str, str]) -> None:
         """Writes what is known before the first step: `hparams.yaml`, and `skipped.csv` where pictures were left out.
 
@@ -49,7 +63,7 @@ class RunFolder:
             temporary.write_text(config.to_yaml(), encoding="utf-8")
         if skipped:
             rows = [{"path": path, "reason": reason} for path, reason in skipped.items()]
-            _write_csv(self.path / "skipped.csv", rows)
+            write_records(self.path / "skipped.csv", rows)
 
     def append_metrics(self, record: Mapping[str, float]) -> None:
         """Adds an epoch to `metrics.csv`; rows of this epoch and later ones, of a run since resumed, go.
@@ -62,7 +76,7 @@ class RunFolder:
             with self.metrics.open(encoding="utf-8", newline="") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < record["epoch"]]
         rows.append({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in record.items()})
-        _write_csv(self.metrics, rows)
+        write_records(self.metrics, rows)
 
     def best(self) -> list["BestCheckpoint"]:
         """The kept checkpoints, the lowest validation loss first."""
@@ -86,11 +100,6 @@ class BestCheckpoint:
     def parse(cls, path: Path) -> "BestCheckpoint | None":
         match = BEST_NAME.search(path.name)
         return cls(path, int(match[1]), float(match[2])) if match else None
-
-
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    write_csv(path, columns, ([row.get(name, "") for name in columns] for row in rows))
 
 
 def create_run(run_dir: Path, run_name: str) -> RunFolder:

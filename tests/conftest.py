@@ -1,17 +1,23 @@
 """Fixtures that several tests share. No test reaches a network or writes outside its own folder."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what the tests pin down is pinned down for a CPU
 
 from earcli.config import TrainConfig, resolve
+from earcli.data import synthetic
+from earcli.data.cache import load_crops
+from earcli.data.manifest import read_manifest, write_manifest
 from earcli.data.synthetic import write_set
+from earcli.runs import RunFolder
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +55,92 @@ def config(ears: Path, tmp_path: Path) -> TrainConfig:
         precision="32",
         num_workers=2,
     )
+
+
+@pytest.fixture(scope="session")
+def many_ears(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 140 drawn ears: 70 to validate on, enough for statistics, and 70 to learn from.
+
+    Skin varies less than usual, and hair does not: else the side of the head and the brightness of skin make equally
+    much of a difference, and chance decides which mixture of the two a principal component is.
+    """
+    folder = tmp_path_factory.mktemp("drawn") / "many"
+    draw = synthetic.draw_factors
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic, "draw_factors", lambda rng: replace(f := draw(rng), skin=0.2 + 0.3 * f.skin, hair=0.7))
+        write_set(folder, 140, seed=7)
+    sets = [read_manifest(folder / f"{name}_teacher.npy") for name in ("val", "train")]
+    names = sets[0].paths + sets[1].paths
+    boxes = np.concatenate([part.boxes for part in sets]).tolist()
+    write_manifest(folder / "val_teacher.npy", names[:70], boxes[:70])
+    write_manifest(folder / "train_teacher.npy", names[70:], boxes[70:])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(many_ears: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that has learnt a little: a latent space of 16, 51 steps. Not to be written into: take `run`."""
+    from earcli.training.trainer import Pretrained, train_teacher
+
+    class Silent:
+        def progress(self, *args: Any) -> None: ...
+
+        epoch = note = progress
+
+    config = replace(
+        resolve("tiny", {}, {}),
+        train_manifest=many_ears / "train_teacher.npy",
+        val_manifest=many_ears / "val_teacher.npy",
+        run_dir=tmp_path_factory.mktemp("trained") / "runs",
+        latent_dim=16,
+        batch_size=4,
+        epochs=3,
+        contrastive_weight=0.0,
+        precision="32",
+        ema_decay=0.5,
+    )
+    train, val = (
+        load_crops(read_manifest(path), 64, config.run_dir / ".cache", 2)
+        for path in (config.train_manifest, config.val_manifest)
+    )
+    return train_teacher(config, train, val, Pretrained(None, None), Silent())[0]
+
+
+@pytest.fixture
+def run(trained: RunFolder, tmp_path: Path) -> RunFolder:
+    """A copy of the trained run, in `tmp_path / "runs"`. Its files are links: add and replace, never change one."""
+    shutil.copytree(trained.path.parents[1], tmp_path / "runs", copy_function=os.link)
+    return RunFolder(tmp_path / "runs" / trained.path.relative_to(trained.path.parents[1]))
+
+
+@pytest.fixture(scope="session")
+def teacher(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint in a run folder. It never learnt, but every layer does something, and batch norms know the ears."""
+    import torch
+
+    from earcli.data.batches import as_images
+    from earcli.data.cache import sample_crops
+    from earcli.data.manifest import read_manifest
+    from earcli.models.vae import EarVAE
+    from earcli.training.checkpoint import write_checkpoint
+
+    sets = {"train_manifest": ears / "train_teacher.npy", "val_manifest": ears / "val_teacher.npy"}
+    config = resolve("tiny", {}, {**sets, "latent_dim": 8})
+    torch.manual_seed(0)
+    model = EarVAE(config.latent_dim, config.image_size, config.resnet_version)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1)  # residual branches start silent: an export could lose them
+    torch.nn.init.normal_(model.encoder.logvar_head.weight, std=0.01)
+    pixels = torch.from_numpy(sample_crops(read_manifest(config.train_manifest), config.image_size, 24, 2))
+    with torch.no_grad():
+        for _ in range(8):
+            model(as_images(pixels.permute(0, 3, 1, 2)))
+    path = tmp_path_factory.mktemp("runs") / "ear_vae" / "version_0" / "checkpoints"
+    state = {f"model.{name}": value for name, value in model.state_dict().items()}
+    path = path / "ear_vae-epoch=000-val_loss=1.0000.ckpt"
+    write_checkpoint({"state_dict": state, "hyper_parameters": config.to_dict()}, path)
+    return path
 
 
 @pytest.fixture

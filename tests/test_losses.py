@@ -142,6 +142,8 @@ def test_perceptual_is_the_mean_over_four_layers_of_vgg16(pair: tuple[Tensor, Te
     with torch.no_grad():
         expected = np.mean([(a - b).abs().mean().item() for a, b in zip(layers(pair[0]), layers(pair[1]), strict=True)])
         assert loss(*pair).item() == pytest.approx(expected, rel=1e-4)
+        alone = [loss(a[None], b[None]).item() for a, b in zip(*pair, strict=True)]
+        assert loss.each(*pair).tolist() == pytest.approx(alone, rel=1e-4)
 
 
 def test_vgg_is_frozen_and_in_no_checkpoint(pair: tuple[Tensor, Tensor]) -> None:

@@ -14,7 +14,7 @@ PACKAGE = Path(earcli.__file__).parent
 # a part may import the parts to the right of it, and itself
 LAYERS = (
     ("cli", "commands", "options"),
-    ("training", "analysis", "curation"),
+    ("training", "analysis", "curation", "exporting"),
     ("reporting",),
     ("losses", "models", "data", "metrics"),
     ("runs",),
@@ -66,7 +66,23 @@ def test_the_public_surface() -> None:
         _ = earcli.nothing
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["resume"], ["synth"], ["prepare"], ["check"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["train"],
+        ["resume"],
+        ["synth"],
+        ["prepare"],
+        ["check"],
+        ["evaluate"],
+        ["eigenears"],
+        ["export"],
+        ["embed"],
+        ["search"],
+        ["bench", "infer"],
+    ],
+)
 def test_help_imports_neither_torch_nor_numpy(command: list[str]) -> None:
     code = (
         "import sys; from earcli.cli import app; "

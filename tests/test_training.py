@@ -15,6 +15,7 @@ import torchvision
 from torch import Tensor
 
 from earcli.config import TrainConfig
+from earcli.data.batches import as_images
 from earcli.data.cache import Crops, load_crops
 from earcli.data.manifest import read_manifest
 from earcli.errors import ConfigError, DataError, RunError, TrainingError
@@ -22,7 +23,7 @@ from earcli.metrics.image import psnr, to_unit
 from earcli.models.vae import EarVAE
 from earcli.runs import RunFolder
 from earcli.training.callbacks import InterruptedTraining
-from earcli.training.module import TeacherModule, as_images, update_average
+from earcli.training.module import TeacherModule, update_average
 from earcli.training.precision import choose_precision
 from earcli.training.trainer import Pretrained, train_teacher
 

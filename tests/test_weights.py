@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from earcli.errors import CheckpointError, EarError, WeightsError
 from earcli.losses.perceptual import PerceptualLoss
 from earcli.models.vae import EarVAE
-from earcli.models.weights import read_checkpoint, read_pretrained, read_trunk, read_vgg
+from earcli.models.weights import read_checkpoint, read_pretrained, read_trunk, read_vgg, vgg_at_hand
 
 
 class Touch:
@@ -55,6 +55,19 @@ def test_old_files_without_batch_counters_are_accepted(resnet_file: Path, tmp_pa
 def test_none_is_none() -> None:
     assert read_trunk("resnet50", "none") is None
     assert read_vgg("none") is None
+
+
+def test_vgg_at_hand_is_what_takes_no_download(tmp_path: Path) -> None:
+    assert vgg_at_hand("imagenet") is None
+    assert vgg_at_hand("none") is None
+    assert vgg_at_hand(str(tmp_path / "moved.pth")) is None
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / "vgg16-397923af.pth"
+    cached.parent.mkdir(parents=True)
+    torch.save({"features.0.bias": torch.ones(3)}, cached)
+    for source in ("imagenet", "none"):
+        found = vgg_at_hand(source)
+        assert found is not None
+        assert found["features.0.bias"].tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -141,4 +154,31 @@ def test_weights_that_are_not_the_described_model_are_refused(tmp_path: Path) ->
     state = {f"model.{k}": v for k, v in EarVAE(5, 64, "resnet18").state_dict().items()}
     torch.save({"state_dict": state, "hyper_parameters": values}, tmp_path / "x.ckpt")
     with pytest.raises(CheckpointError, match=r"mu_head.weight is .*5, 1024.*wanted .*4, 1024"):
+        EarVAE.load_from_checkpoint(tmp_path / "x.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"from_the_future": 1}, "has 'from_the_future', which is no knob.*Another version of ear wrote this"),
+        ({"latent_dim": "4"}, "latent_dim must be of type int.*Another version of ear wrote this"),
+        ({"latent_dim": 2**40}, "does not hold the teacher that it describes"),  # and no memory is taken for it
+    ],
+)
+def test_a_checkpoint_that_describes_another_model_is_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    values = {"latent_dim": 4, "image_size": 64, "resnet_version": "resnet18", **change}
+    state = {f"model.{k}": v for k, v in EarVAE(4, 64, "resnet18").state_dict().items()}
+    torch.save({"state_dict": state, "hyper_parameters": values}, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match=message):
+        EarVAE.load_from_checkpoint(tmp_path / "x.ckpt")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    values = {"latent_dim": 4, "image_size": 64, "resnet_version": "resnet18"}
+    state = {f"model.{k}": v for k, v in EarVAE(4, 64, "resnet18").state_dict().items()}
+    state["model.encoder.mu_head.bias"][1] = torch.nan
+    torch.save({"state_dict": state, "hyper_parameters": values}, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match=r"holds NaN or infinity in encoder.mu_head.bias"):
         EarVAE.load_from_checkpoint(tmp_path / "x.ckpt")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
-from earcli.analysis.evaluation import mean_image_psnr
+from earcli.analysis.baselines import mean_image_psnr
+from earcli.commands.source import crops_of
 from earcli.config import TrainConfig, flag
-from earcli.data.cache import Crops, load_crops
 from earcli.data.manifest import read_manifest
 from earcli.errors import CheckpointError, ConfigError
 from earcli.models.weights import read_checkpoint, read_trunk, read_vgg
@@ -22,8 +22,6 @@ from earcli.training.precision import choose_precision
 
 if TYPE_CHECKING:
     from earcli.training.module import TeacherModule
-
-SHOWN_SKIPPED = 3
 
 
 def take_up(wanted: str, knobs: Mapping[str, Any]) -> None:
@@ -40,9 +38,7 @@ def take_up(wanted: str, knobs: Mapping[str, Any]) -> None:
     checkpoint = read_checkpoint(path)
     if not {"optimizer_states", "ear"} <= checkpoint.keys():
         raise CheckpointError(f"{path} holds weights only, for use, not to go on from. Give the run's last.ckpt.")
-    run = RunFolder(path.absolute().parents[1])
-    if path.absolute().parent != run.checkpoints:
-        raise CheckpointError(f"{path} lies in no run folder. Give runs/NAME/version_N/checkpoints/last.ckpt.")
+    run = RunFolder.of(path)
     plain = {key: str(value) if isinstance(value, Path) else value for key, value in knobs.items()}
     place = {"run_dir": str(run.path.parents[1]), "run_name": run.path.parent.name}
     config = TrainConfig.from_dict({**checkpoint["hyper_parameters"], **plain, **place}, str(path))
@@ -62,8 +58,12 @@ def train(config: TrainConfig, resume: tuple[RunFolder, Path] | None = None) -> 
     console = Console(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
     with ProgressBar(console) as progress:
         report = TrainingReport(console, progress)
-        train_crops = _load(config, config.train_manifest, config.limit_train, report)
-        val_crops = _load(config, config.val_manifest, config.limit_val, report)
+        train_set = read_manifest(config.train_manifest, config.root_dir).limit(config.limit_train, config.seed)
+        val_set = read_manifest(config.val_manifest, config.root_dir).limit(config.limit_val, config.seed)
+        train_crops, val_crops = (
+            crops_of(manifest, config.image_size, config.run_dir, config.num_workers, report)
+            for manifest in (train_set, val_set)
+        )
         from earcli.training.callbacks import InterruptedTraining
         from earcli.training.trainer import Pretrained, train_teacher
 
@@ -77,16 +77,6 @@ def train(config: TrainConfig, resume: tuple[RunFolder, Path] | None = None) -> 
             raise typer.Exit(128 + stopped.signal_number) from None
     for line in summary(config, run, module, mean_image_psnr(train_crops.pixels, val_crops.pixels)):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
-
-
-def _load(config: TrainConfig, path: Path, limit: int | None, report: TrainingReport) -> Crops:
-    manifest = read_manifest(path, config.root_dir).limit(limit, config.seed)
-    crops = load_crops(manifest, config.image_size, config.run_dir / ".cache", config.num_workers, report.progress)
-    for item in crops.skipped[:SHOWN_SKIPPED]:
-        report.note(f"skipped {item.path}: {item.reason}")
-    if len(crops.skipped) > SHOWN_SKIPPED:
-        report.note(f"skipped {len(crops.skipped)} of {len(manifest)} pictures in all; skipped.csv lists them")
-    return crops
 
 
 def resume_command(checkpoint: Path, *more: str) -> str:

@@ -44,6 +44,10 @@ INFERIOR_CRUS = ((0.34, -0.3), (0.14, -0.45), (-0.16, -0.47))
 TRAGUS, ANTITRAGUS, NOTCH, CONCHA = (-0.4, 0.14), (0.0, 0.42), (-0.22, 0.36), (-0.02, 0.06)
 
 
+LIGHT_FACTORS = ("light_azimuth", "light_elevation", "light_strength", "warmth", "skin", "hair", "hair_cover")
+"""The factors that change how an ear looks and not its shape or pose."""
+
+
 @dataclass(frozen=True)
 class Factors:
     """What varies from ear to ear. Shape and pose factors are drawn uniformly; 0 is the average unless said otherwise.

@@ -19,6 +19,17 @@ class Batch(TypedDict):
     subject: Tensor
 
 
+def as_images(pixels: Tensor) -> Tensor:
+    """uint8 pixels as fp32 in [-1, 1]."""
+    return pixels.float() / 127.5 - 1
+
+
+def as_pixels(images: Tensor) -> NDArray[np.uint8]:
+    """Images (B, 3, H, W) in [-1, 1] as pixels, (B, H, W, 3)."""
+    pixels: Tensor = ((images.float() + 1) * 127.5).round().clamp(0, 255).byte()
+    return pixels.permute(0, 2, 3, 1).cpu().numpy()
+
+
 class CropDataset(Dataset[Batch]):
     """Cached crops, read a whole batch at a time."""
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,9 +134,13 @@ def _build(entry: Path, manifest: Manifest, size: int, workers: int, progress: P
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _decode(manifest: Manifest, size: int, path: Path, workers: int, progress: Progress | None) -> list[Skipped]:
-    """Writes the usable crops to `path` and returns the others."""
-    skipped: list[Skipped] = []
+def decode_chunks(manifest: Manifest, size: int, workers: int) -> Iterator[dict[int, NDArray[np.uint8] | str]]:
+    """The crops of a manifest in order, some hundred at a time: pixels (S, S, 3) by index, or why there are none.
+
+    Args:
+        size: side S of the square crops.
+        workers: threads that decode.
+    """
 
     def one(index: int) -> NDArray[np.uint8] | str:
         try:
@@ -144,15 +148,46 @@ def _decode(manifest: Manifest, size: int, path: Path, workers: int, progress: P
         except BadPictureError as error:
             return str(error)
 
-    with quiet_decoding(), path.open("wb") as file, ThreadPoolExecutor(workers) as pool:
+    with quiet_decoding(), ThreadPoolExecutor(workers) as pool:
         # Pillow lets go of the interpreter lock while it decodes and resizes, so threads are enough
         for start in range(0, len(manifest), CHUNK):
             chunk = range(start, min(start + CHUNK, len(manifest)))
-            for index, result in zip(chunk, pool.map(one, chunk), strict=True):
+            yield dict(zip(chunk, pool.map(one, chunk), strict=True))
+
+
+def _decode(manifest: Manifest, size: int, path: Path, workers: int, progress: Progress | None) -> list[Skipped]:
+    """Writes the usable crops to `path` and returns the others."""
+    skipped: list[Skipped] = []
+    with path.open("wb") as file:
+        for chunk in decode_chunks(manifest, size, workers):
+            for index, result in chunk.items():
                 if isinstance(result, str):
                     skipped.append(Skipped(index, manifest.paths[index], result))
                 else:
                     file.write(result.tobytes())
             if progress is not None:
-                progress("decoding pictures", chunk.stop, len(manifest))
+                progress("decoding pictures", max(chunk) + 1, len(manifest))
     return skipped
+
+
+def sample_crops(manifest: Manifest, size: int, count: int, workers: int) -> NDArray[np.uint8]:
+    """So many crops from all over a manifest, (count, size, size, 3); those that there are, repeated, where too few.
+
+    Pictures that cannot be used are passed over.
+
+    Raises:
+        DataError: none can be used.
+    """
+    spread = np.unique(np.linspace(0, len(manifest) - 1, min(2 * count, len(manifest))).round().astype(np.int64))
+    reasons: list[str] = []
+    crops: list[NDArray[np.uint8]] = []
+    for chunk in decode_chunks(manifest.subset(spread), size, workers):
+        reasons += [result for result in chunk.values() if isinstance(result, str)]
+        crops += [result for result in chunk.values() if not isinstance(result, str)]
+    if not crops:
+        raise DataError(
+            f"None of {len(spread)} pictures in {manifest.root} can be used, such as {manifest.paths[0]}: "
+            f"{reasons[0]}. Mend the manifest or --root-dir."
+        )
+    chosen = np.linspace(0, len(crops) - 1, count).round().astype(int) if len(crops) >= count else np.arange(count)
+    return np.stack([crops[index % len(crops)] for index in chosen])

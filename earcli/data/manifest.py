@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from earcli.data.formats.columns import Columns, Refuse
 from earcli.data.formats.npy import read_npy, write_npy
 from earcli.data.formats.table import read_table, write_table
 from earcli.errors import ManifestError
+
+SubjectSource = Literal["column", "folder", "none"]
 
 READERS: dict[str, Callable[[Path, Refuse], Columns]] = {".npy": read_npy, ".csv": read_table, ".json": read_coco}
 
@@ -44,6 +46,13 @@ class Manifest(Columns):
         if count is None or count >= len(self):
             return self
         return self.subset(np.sort(np.random.default_rng(seed).permutation(len(self))[:count]))
+
+    def with_subjects(self, source: SubjectSource) -> "Manifest":
+        """Names who is on each picture: as the manifest's column says, after the picture's folder, or nobody."""
+        if source == "column":
+            return self
+        names = [self.locate(index).parent.name for index in range(len(self))] if source == "folder" else None
+        return replace(self, subjects=names)
 
     def subject_numbers(self) -> NDArray[np.int64]:
         """(N,) one number per subject; -1 where none is known."""

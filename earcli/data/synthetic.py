@@ -6,7 +6,7 @@ scapha), lit by one lamp.
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -20,6 +20,7 @@ from earcli.data.anatomy import HEIGHT, LANDMARKS, WIDTH, Array, Factors, bent_c
 from earcli.data.cache import Progress
 from earcli.data.manifest import write_manifest
 from earcli.data.shading import paint
+from earcli.errors import DataError
 from earcli.files import new_folder
 
 VAL_SHARE = 0.2
@@ -125,6 +126,34 @@ def write_set(folder: Path, count: int, seed: int, progress: Progress | None = N
     """
     with new_folder(folder) as temporary:
         _write_into(temporary, count, seed, progress)
+
+
+def read_factors(folder: Path, paths: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """The factors of pictures by name, (N,) each, from the `factors.csv` of a drawn set; empty where there is none.
+
+    Args:
+        paths: as the set's manifests name the pictures.
+
+    Raises:
+        DataError: the file is there and damaged.
+    """
+    place = folder / "factors.csv"
+    try:
+        with place.open(encoding="utf-8", newline="") as file:
+            rows = {row["image_path"]: row for row in csv.DictReader(file)}
+        if any(path not in rows for path in paths):
+            return {}
+        numbers = {"True": 1.0, "False": 0.0}
+        return {
+            f.name: np.array([numbers[v] if (v := rows[path][f.name]) in numbers else float(v) for path in paths])
+            for f in fields(Factors)
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise DataError(
+            f"{place} is not what ear synth writes ({error}). Draw the set anew, or move the file."
+        ) from error
 
 
 def _write_into(folder: Path, count: int, seed: int, progress: Progress | None) -> None:

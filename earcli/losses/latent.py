@@ -4,12 +4,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from earcli.metrics.latent import kl_each
+
 TEMPERATURE = 0.5
 
 
 def kl_nats(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mu, exp(logvar)) ‖ N(0, I)) in nats, summed over dimensions, mean over images; both (B, latent_dim)."""
-    return 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(1).mean()
+    return kl_each(mu, logvar).sum(1).mean()
 
 
 def nt_xent(first: Tensor, second: Tensor, subjects: Tensor | None = None) -> Tensor:

@@ -59,9 +59,14 @@ class PerceptualLoss(nn.Module):
         return result
 
     def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
+        return self.each(reconstruction, target).mean()
+
+    def each(self, reconstruction: Tensor, target: Tensor) -> Tensor:
+        """The distance of each image from its target, (B,)."""
         with torch.no_grad():  # a graph of the target's pass would cost a third more work
             wanted = self.features(target)
         distances = [
-            F.l1_loss(a.float(), b.float()) for a, b in zip(self.features(reconstruction), wanted, strict=True)
+            (a.float() - b.float()).abs().mean((1, 2, 3))
+            for a, b in zip(self.features(reconstruction), wanted, strict=True)
         ]
-        return torch.stack(distances).mean()
+        return torch.stack(distances).mean(0)

@@ -1,4 +1,4 @@
-"""Terms that compare pixels. Images are (B, 3, H, W) in [-1, 1]; each returns a scalar in fp32."""
+"""Terms that compare pixels. Images are (B, 3, H, W) in [-1, 1]; each returns a scalar in fp32, `_each` (B,)."""
 
 from functools import cache
 
@@ -21,17 +21,24 @@ def ssim_loss(reconstruction: Tensor, target: Tensor) -> Tensor:
     return 1 - ssim(to_unit(reconstruction), to_unit(target)).mean()
 
 
-def edge(difference: Tensor) -> Tensor:
-    """mean |Δg_x| + mean |Δg_y|: Sobel gradients divided by 8, replicate padding, per channel; given x̂ − x.
+def l1_each(difference: Tensor) -> Tensor:
+    """mean |x̂ − x| of each image, given x̂ − x."""
+    return difference.abs().mean((1, 2, 3))
 
-    Sobel is linear, so the difference of two gradients is the gradient of the difference.
-    """
+
+def edge(difference: Tensor) -> Tensor:
+    """mean |Δg_x| + mean |Δg_y|: Sobel gradients divided by 8, replicate padding, per channel; given x̂ − x."""
+    return edge_each(difference).mean()
+
+
+def edge_each(difference: Tensor) -> Tensor:
+    """`edge` of each image. Sobel is linear, so the difference of two gradients is the gradient of the difference."""
     d = F.pad(difference, (1, 1, 1, 1), mode="replicate")
     across = d[..., 2:] - d[..., :-2]  # (B, 3, H + 2, W)
     down = d[..., 2:, :] - d[..., :-2, :]  # (B, 3, H, W + 2)
     gx = (across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]) / 8
     gy = (down[..., :-2] + 2 * down[..., 1:-1] + down[..., 2:]) / 8
-    return gx.abs().mean() + gy.abs().mean()
+    return gx.abs().mean((1, 2, 3)) + gy.abs().mean((1, 2, 3))
 
 
 def center(difference: Tensor) -> Tensor:

@@ -1,14 +1,18 @@
 """The teacher: a variational autoencoder of ear crops."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
+from earcli.config import TrainConfig
+from earcli.errors import CheckpointError
 from earcli.models.decoder import EarDecoder
 from earcli.models.encoder import EarEncoder, Posterior
-from earcli.models.weights import model_state, read_checkpoint
+from earcli.models.folder import read_folder
+from earcli.models.weights import MODEL_PREFIX, checkpoint_config, model_state, read_checkpoint
 
 
 class VAEOutput(NamedTuple):
@@ -68,10 +72,30 @@ class EarVAE(nn.Module):
         """The model of a training checkpoint, in eval mode, on the CPU; the averaged weights where it has them.
 
         Raises:
-            CheckpointError: the file is missing, damaged, not one of `ear`'s, or would run code.
+            CheckpointError: the file is missing, damaged, of another version, not one of `ear`'s, or would run code.
         """
         checkpoint = read_checkpoint(path)
-        values = checkpoint["hyper_parameters"]
-        model = cls(values["latent_dim"], values["image_size"], values["resnet_version"], values["freeze_layers"])
-        model.load_state_dict(model_state(checkpoint, path, model))
+        return cls._filled(checkpoint_config(checkpoint, path), checkpoint, path)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """The model of a local folder that `ear export --format safetensors` wrote, in eval mode, on the CPU.
+
+        Raises:
+            CheckpointError: a file is missing or damaged, or holds only a part of a teacher.
+        """
+        config, facts, state = read_folder(Path(folder))
+        if facts.get("part") != "vae":
+            raise CheckpointError(f"{folder} holds only the {facts.get('part')}. Export the teacher with --part vae.")
+        return cls._filled(
+            config, {"state_dict": {MODEL_PREFIX + name: value for name, value in state.items()}}, folder
+        )
+
+    @classmethod
+    def _filled(cls, config: TrainConfig, checkpoint: Mapping[str, Any], path: str | Path) -> Self:
+        arguments = (config.latent_dim, config.image_size, config.resnet_version, config.freeze_layers)
+        with torch.device("meta"):  # a checkpoint that claims to be huge is found out before memory is taken
+            state = model_state(checkpoint, path, cls(*arguments))
+        model = cls(*arguments)
+        model.load_state_dict(state)
         return model.eval()

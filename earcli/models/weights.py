@@ -1,5 +1,6 @@
 """Reading weights that others wrote: training checkpoints and pretrained networks. No file runs code."""
 
+import hashlib
 import pickle
 import socket
 import urllib.error
@@ -15,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from earcli.errors import CheckpointError, WeightsError
+from earcli.config import TrainConfig
+from earcli.errors import CheckpointError, ConfigError, WeightsError
 
 CONNECT_SECONDS = 10
 MODEL_PREFIX, AVERAGE_PREFIX = "model.", "average."
@@ -48,17 +50,42 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
+def checkpoint_config(checkpoint: Mapping[str, Any], path: str | Path) -> TrainConfig:
+    """The configuration of the run that wrote a checkpoint; knobs that it did not know yet have their defaults.
+
+    Raises:
+        CheckpointError: it has knobs or values that this version does not know.
+    """
+    try:
+        return TrainConfig.from_dict(checkpoint["hyper_parameters"], str(path))
+    except ConfigError as error:
+        raise CheckpointError(f"{error} Another version of ear wrote this checkpoint: use that one.") from error
+
+
 def model_state(checkpoint: Mapping[str, Any], path: str | Path, model: nn.Module) -> dict[str, Tensor]:
     """The weights of a training checkpoint that count: the average where one was kept, else the last ones.
 
     Raises:
-        CheckpointError: they do not fit the model.
+        CheckpointError: they do not fit the model, or are not finite.
     """
     state = checkpoint["state_dict"]
     prefix = AVERAGE_PREFIX if any(key.startswith(AVERAGE_PREFIX) for key in state) else MODEL_PREFIX
     result = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     _check_fit(result, model.state_dict(), f"{path} does not hold the teacher that it describes", CheckpointError)
+    for key, value in result.items():
+        if not torch.isfinite(value).all():
+            raise CheckpointError(f"{path} holds NaN or infinity in {key}. Take an older checkpoint.")
     return result
+
+
+def fingerprint(model: nn.Module) -> str:
+    """16 hexadecimal digits that tell weights apart, whichever file they came from: a part of their SHA-256."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        if value.is_floating_point():  # batch norm's counters say nothing about what is computed
+            digest.update(f"{name} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy())
+    return digest.hexdigest()[:16]
 
 
 def read_trunk(resnet_version: str, source: str) -> dict[str, Tensor] | None:
@@ -90,6 +117,13 @@ def read_vgg(source: str) -> dict[str, Tensor] | None:
     return read_pretrained("--perceptual-weights", source, torchvision.models.VGG16_Weights.IMAGENET1K_V1.url)
 
 
+def vgg_at_hand(source: str) -> dict[str, Tensor] | None:
+    """`read_vgg` where it takes no download, else None; for `none` too, VGG16 from torch's cache where it is there."""
+    url = torchvision.models.VGG16_Weights.IMAGENET1K_V1.url
+    path = _cached(url) if source in ("imagenet", "none") else Path(source)
+    return read_vgg(str(path)) if path.is_file() else None
+
+
 def read_pretrained(option: str, source: str, url: str) -> dict[str, Tensor]:
     """A state dict from a `.pth` or `.safetensors` file, or for `imagenet` from torch's cache or its address.
 
@@ -118,9 +152,14 @@ def read_pretrained(option: str, source: str, url: str) -> dict[str, Tensor]:
     return state
 
 
+def _cached(url: str) -> Path:
+    """Where torch keeps the file of `url`."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+
+
 def _fetch(option: str, url: str) -> Path:
     """The file of `url` in torch's cache, downloaded when it is not there."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    path = _cached(url)
     if path.is_file():
         return path
     before = socket.getdefaulttimeout()

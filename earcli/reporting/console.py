@@ -24,6 +24,8 @@ COLUMNS = (
     ("data_wait", "waiting", ".1%", 100),
 )
 
+WORDS = {True: "met", False: "missed"}
+STYLES: dict[str | bool | None, str] = {True: "green", False: "red"}
 LEAST_TEXT = 24
 
 
@@ -90,17 +92,24 @@ class ProgressBar:
         self.bar.update(self.task, completed=done)
 
 
-class TrainingReport:
-    """A row an epoch under a progress bar; plain `key value` lines where the output is no terminal."""
+class Report:
+    """Lines above a progress bar."""
 
     def __init__(self, console: Console, progress: ProgressBar) -> None:
         self.console, self.progress = console, progress
-        self.columns = [column for column in COLUMNS if column[3] <= console.width or not console.is_terminal]
-        self.header_shown = False
 
     def note(self, text: str) -> None:
         """Shows one line, not wrapped."""
         self.console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+class TrainingReport(Report):
+    """A row an epoch under a progress bar; plain `key value` lines where the output is no terminal."""
+
+    def __init__(self, console: Console, progress: ProgressBar) -> None:
+        super().__init__(console, progress)
+        self.columns = [column for column in COLUMNS if column[3] <= console.width or not console.is_terminal]
+        self.header_shown = False
 
     def epoch(self, record: Mapping[str, float]) -> None:
         """Shows one epoch, by log key."""
@@ -117,3 +126,35 @@ class TrainingReport:
         table.add_row(*cells)
         self.console.print(table, highlight=False)
         self.header_shown = True
+
+
+def show_parts(
+    console: Console, header: Sequence[tuple[str, int]], rows: Sequence[tuple[str, Sequence[str | bool | None]]]
+) -> None:
+    """Rows under the part that each belongs to; plain lines where the output is no terminal.
+
+    Args:
+        header: heading, and the least terminal width that shows the column.
+        rows: part, and a cell for each column; True is shown as met, False as missed, None as nothing.
+    """
+    if not console.is_terminal:
+        for part, cells in rows:
+            named = zip((name for name, _ in header), map(_word, cells), strict=True)
+            line = "  ".join(f"{name} {word}".strip() for name, word in named if word)
+            console.print(f"{part}: {line}" if part else line, soft_wrap=True, highlight=False, markup=False)
+        return
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    shown = [number for number, (_, width) in enumerate(header) if width <= console.width]
+    for number in shown:
+        table.add_column(header[number][0], justify="right" if number else "left")
+    last = ""
+    for part, cells in rows:
+        if part != last:
+            table.add_row(Text(part, style="bold"))
+            last = part
+        table.add_row(*(Text(_word(cells[number]), style=STYLES.get(cells[number], "")) for number in shown))
+    console.print(table)
+
+
+def _word(cell: str | bool | None) -> str:
+    return WORDS[cell] if isinstance(cell, bool) else cell or ""

@@ -13,13 +13,14 @@ from pytorch_lightning import Callback, Trainer
 from torch.utils.tensorboard import SummaryWriter
 
 from earcli.config import TrainConfig
+from earcli.data.batches import as_images, as_pixels
 from earcli.data.cache import Crops
 from earcli.errors import TrainingError
 from earcli.models.weights import AVERAGE_PREFIX, MODEL_PREFIX
 from earcli.reporting.plots import image_rows, save_image
 from earcli.runs import RunFolder, create_run
 from earcli.training.checkpoint import keep_best
-from earcli.training.module import TeacherModule, as_images
+from earcli.training.module import TeacherModule
 
 CHECK_EVERY = 50
 SHOWN_EARS = 8
@@ -208,5 +209,4 @@ def reconstruction_grid(trainer: Trainer, module: TeacherModule, pixels: NDArray
     with torch.no_grad(), trainer.precision_plugin.forward_context():
         made = network.eval()(images).reconstruction
     network.train(training)
-    below = ((made.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-    return image_rows([pixels, below])
+    return image_rows([pixels, as_pixels(made)])

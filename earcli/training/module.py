@@ -12,7 +12,7 @@ from torch import Tensor
 
 from earcli.config import ObjectiveConfig, TrainConfig
 from earcli.data.augment import STRENGTHS, augment
-from earcli.data.batches import Batch
+from earcli.data.batches import Batch, as_images
 from earcli.errors import DataError
 from earcli.losses.latent import kl_nats, nt_xent
 from earcli.losses.objective import TERMS, Objective
@@ -212,11 +212,6 @@ class TeacherModule(LightningModule):
 def epochs_done(trainer: Trainer) -> int:
     """Epochs whose training and validation are behind; Lightning's `current_epoch` lags behind in some hooks."""
     return cast(int, trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-
-
-def as_images(pixels: Tensor) -> Tensor:
-    """uint8 pixels as fp32 in [-1, 1]."""
-    return pixels.float() / 127.5 - 1
 
 
 @torch.no_grad()

@@ -1,0 +1,69 @@
+"""`ear eigenears`: the directions in which a teacher sees ears differ."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from earcli.options import (
+    AsJson,
+    BatchSize,
+    Checkpoint,
+    Device,
+    Limit,
+    NumWorkers,
+    Output,
+    ReadManifest,
+    RootDir,
+    RunDir,
+    Seed,
+)
+
+
+def eigenears(
+    checkpoint: Checkpoint = "last.ckpt",
+    manifest: ReadManifest = None,
+    root_dir: RootDir = None,
+    limit: Limit = None,
+    components: Annotated[int, typer.Option("--components", min=1, help="Principal components.")] = 16,
+    reach: Annotated[float, typer.Option("--range", min=0.1, help="How far to go, in standard deviations.")] = 3.0,
+    steps: Annotated[int, typer.Option("--steps", min=3, help="Ears in a strip; odd, so that one is the mean.")] = 9,
+    output: Output = None,
+    batch_size: BatchSize = 64,
+    num_workers: NumWorkers = 4,
+    device: Device = "auto",
+    seed: Seed = 0,
+    run_dir: RunDir = Path("runs"),
+    json: AsJson = False,
+) -> None:
+    """Show the directions in which ears differ for a teacher, and whether they are anatomy or light."""
+    from rich.console import Console
+
+    from earcli.commands.eigenears_files import FILES, HEADER, Study, study, write_eigenears
+    from earcli.commands.source import load_teacher
+    from earcli.errors import ConfigError
+    from earcli.files import replacing_folder
+    from earcli.reporting.console import ProgressBar, Report, show_parts
+
+    if steps % 2 == 0:
+        raise ConfigError(f"--steps must be odd, so that the strip has the mean ear in its middle, got {steps}.")
+    console = Console(stderr=json)
+    with ProgressBar(console) as progress:
+        report = Report(console, progress)
+        teacher = load_teacher(checkpoint, run_dir, device)
+        report.note(f"teacher {teacher.path}")
+        place = teacher.results(output, "eigenears")
+        with replacing_folder(place, FILES) as folder:
+            chosen = teacher.val_set(manifest, root_dir).limit(limit, seed)
+            crops = teacher.crops(chosen, run_dir, num_workers, report)
+            source = str(manifest or teacher.config.val_manifest)
+            report.note(f"{len(crops)} ears of {source}")
+            found: Study = study(teacher, crops, components, batch_size, seed, progress)
+            document = write_eigenears(folder, teacher, source, crops, found, reach, steps)
+    if json:
+        typer.echo(document)
+        return
+    show_parts(console, HEADER, found.rows())
+    for note in found.notes():
+        report.note(note)
+    report.note(f"results {place}: eigenears_grid.png, variance.png, pc_01.png ..., eigenears.npz, eigenears.json")

@@ -1,0 +1,116 @@
+"""`ear evaluate`: how good a teacher is on ears that it never saw."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from earcli.errors import EarError
+from earcli.options import (
+    AsJson,
+    BatchSize,
+    Checkpoint,
+    Device,
+    Limit,
+    NumWorkers,
+    Output,
+    ReadManifest,
+    RootDir,
+    RunDir,
+    Seed,
+    Subject,
+    TrainManifest,
+)
+
+TARGETS = "Targets"
+
+
+def evaluate(
+    checkpoint: Checkpoint = "best",
+    manifest: ReadManifest = None,
+    train_manifest: TrainManifest = None,
+    root_dir: RootDir = None,
+    subject: Subject = "column",
+    limit: Limit = None,
+    output: Output = None,
+    perceptual_weights: Annotated[
+        str | None,
+        typer.Option(
+            "--perceptual-weights",
+            help="Weights of VGG16 for the feature distance: imagenet, none, or a file.  "
+            "[default: where they are at hand, without download]",
+        ),
+    ] = None,
+    target_psnr: Annotated[
+        float, typer.Option("--target-psnr", help="Least PSNR in dB.", rich_help_panel=TARGETS)
+    ] = 28.0,
+    target_ssim: Annotated[float, typer.Option("--target-ssim", help="Least SSIM.", rich_help_panel=TARGETS)] = 0.85,
+    target_active: Annotated[
+        float, typer.Option("--target-active", help="Least share of active units.", rich_help_panel=TARGETS)
+    ] = 0.5,
+    target_code_gain: Annotated[
+        float,
+        typer.Option(
+            "--target-code-gain", help="Least gain of an ear's own code over another's, dB.", rich_help_panel=TARGETS
+        ),
+    ] = 6.0,
+    target_cosine: Annotated[
+        float, typer.Option("--target-cosine", help="Largest mean |cosine| between ears.", rich_help_panel=TARGETS)
+    ] = 0.3,
+    fail_under_psnr: Annotated[
+        float | None, typer.Option("--fail-under-psnr", help="Exit with 1 when PSNR is less, for scripts.")
+    ] = None,
+    batch_size: BatchSize = 64,
+    num_workers: NumWorkers = 4,
+    device: Device = "auto",
+    seed: Seed = 0,
+    run_dir: RunDir = Path("runs"),
+    json: AsJson = False,
+) -> None:
+    """Measure a teacher on ears that it never saw, beside baselines."""
+    from rich.console import Console
+
+    from earcli.analysis.evaluation import Evaluator
+    from earcli.analysis.verdict import Targets, verdict_lines
+    from earcli.commands.evaluation_files import FILES, HEADER, write_evaluation
+    from earcli.commands.source import load_teacher, perceptual_distance
+    from earcli.files import replacing_folder
+    from earcli.reporting.console import ProgressBar, Report, show_parts
+
+    targets = Targets(target_psnr, target_ssim, target_active, target_code_gain, target_cosine)
+    console = Console(stderr=json)
+    with ProgressBar(console) as progress:
+        report = Report(console, progress)
+        teacher = load_teacher(checkpoint, run_dir, device)
+        report.note(f"teacher {teacher.path}")
+        place = teacher.results(output, "evaluation")
+        with replacing_folder(place, FILES) as folder:
+            chosen = teacher.val_set(manifest, root_dir).with_subjects(subject).limit(limit, seed)
+            crops = teacher.crops(chosen, run_dir, num_workers, report)
+            report.note(f"{len(crops)} ears of {manifest or teacher.config.val_manifest}")
+            vgg = perceptual_distance(perceptual_weights, teacher, report)
+            evaluator = Evaluator(
+                teacher.model, crops.pixels, crops.manifest.subject_numbers(), vgg, batch_size, seed, progress
+            )
+            try:
+                train = teacher.crops(teacher.train_set(train_manifest, root_dir), run_dir, num_workers, report).pixels
+            except EarError as error:
+                # baselines inform: where their pictures are gone, the teacher can still be measured
+                if train_manifest is not None:
+                    raise
+                report.note(f"no baselines: {error}")
+                train = None
+            evaluation = evaluator.run(train)
+            lines = verdict_lines(evaluation.metrics, targets)
+            source = str(manifest or teacher.config.val_manifest)
+            document = write_evaluation(folder, teacher, source, crops, evaluation, lines)
+    for note in evaluation.notes:
+        report.note(note)
+    if json:
+        typer.echo(document)
+    else:
+        show_parts(console, HEADER, [(line.part, line.cells) for line in lines])
+        report.note(f"results {place}: report.html, metrics.json, per_image.csv, examples.png")
+    psnr = evaluation.metrics["reconstruction"]["psnr"]["value"]
+    if fail_under_psnr is not None and psnr < fail_under_psnr:
+        raise EarError(f"PSNR is {psnr:.2f} dB, under --fail-under-psnr {fail_under_psnr:g}. The results are kept.")

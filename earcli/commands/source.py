@@ -1,0 +1,117 @@
+"""What commands read: the pictures of a manifest, and the teacher behind --checkpoint."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from earcli.config import TrainConfig
+from earcli.data.cache import Crops, load_crops
+from earcli.data.manifest import Manifest, read_manifest
+from earcli.errors import CheckpointError, ManifestError
+from earcli.reporting.console import Report
+from earcli.runs import RunFolder, find_checkpoint
+
+if TYPE_CHECKING:
+    from earcli.losses.perceptual import PerceptualLoss
+    from earcli.models.vae import EarVAE
+
+SHOWN_SKIPPED = 3
+
+
+def crops_of(manifest: Manifest, size: int, run_dir: Path, workers: int, report: Report) -> Crops:
+    """The crops of a manifest, through the pixel cache under `run_dir`; says which pictures were left out.
+
+    Raises:
+        DataError: more than 5% of the pictures cannot be used.
+        RunError: the cache cannot be written.
+    """
+    crops = load_crops(manifest, size, run_dir / ".cache", workers, report.progress)
+    for item in crops.skipped[:SHOWN_SKIPPED]:
+        report.note(f"skipped {item.path}: {item.reason}")
+    if len(crops.skipped) > SHOWN_SKIPPED:
+        report.note(f"skipped {len(crops.skipped)} of {len(manifest)} pictures in all; skipped.csv lists them")
+    return crops
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained teacher: the model in eval mode, its run's configuration, the checkpoint that it came from."""
+
+    path: Path
+    model: "EarVAE"
+    config: TrainConfig
+
+    def results(self, output: Path | None, name: str) -> Path:
+        """Where results go: `output`, or the folder `name` of the checkpoint's run.
+
+        Raises:
+            CheckpointError: no `output`, and the checkpoint lies in no run folder.
+        """
+        if output is not None:
+            return output
+        try:
+            return RunFolder.of(self.path).path / name
+        except CheckpointError as error:
+            raise CheckpointError(f"{error} Give --output, a folder for the results.") from error
+
+    def train_set(self, given: Path | None, root_dir: Path | None, option: str = "--train-manifest") -> Manifest:
+        """The pictures of a given manifest, or those that the run learnt from; `option` is how a command names it."""
+        return self._set(given, root_dir, self.config.train_manifest, self.config.limit_train, option)
+
+    def val_set(self, given: Path | None, root_dir: Path | None) -> Manifest:
+        """The pictures of a given manifest, or those that the run was validated on."""
+        return self._set(given, root_dir, self.config.val_manifest, self.config.limit_val, "--manifest")
+
+    def crops(self, manifest: Manifest, run_dir: Path, workers: int, report: Report) -> Crops:
+        """Crops at the model's size, through the cache that training used where that can be written."""
+        try:
+            home = RunFolder.of(self.path).path.parents[1]
+        except CheckpointError:
+            home = run_dir
+        cache = home if os.access(home, os.W_OK) else run_dir
+        return crops_of(manifest, self.config.image_size, cache, workers, report)
+
+    def _set(self, given: Path | None, root_dir: Path | None, own: Path, limit: int | None, option: str) -> Manifest:
+        if given is not None:
+            return read_manifest(given, root_dir)
+        if not own.is_file():
+            raise ManifestError(
+                f"{own}, which the run of {self.path} names, is not there. "
+                f"Give {option}, and --root-dir where the pictures have moved."
+            )
+        return read_manifest(own, root_dir or self.config.root_dir).limit(limit, self.config.seed)
+
+
+def perceptual_distance(wanted: str | None, teacher: Teacher, report: Report) -> "PerceptualLoss | None":
+    """VGG16 distances from the weights that a flag or the run names; without a flag, nothing is downloaded.
+
+    Raises:
+        WeightsError: a flag names weights that are not there.
+    """
+    from earcli.losses.perceptual import PerceptualLoss
+    from earcli.models.weights import read_vgg, vgg_at_hand
+
+    state = vgg_at_hand(teacher.config.perceptual_weights) if wanted is None else read_vgg(wanted)
+    if state is None:
+        if wanted is None:
+            report.note("no VGG distance: its weights are not at hand (--perceptual-weights imagenet fetches them)")
+        return None
+    return PerceptualLoss(state).to(next(teacher.model.parameters()).device)
+
+
+def load_teacher(checkpoint: str, run_dir: Path, device: str = "auto") -> Teacher:
+    """The teacher that --checkpoint means, on a device.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be used.
+        ConfigError: the device is not there.
+    """
+    from earcli.analysis.embedding import choose_device
+    from earcli.models.vae import EarVAE
+    from earcli.models.weights import checkpoint_config, read_checkpoint
+
+    target = choose_device(device)
+    path = find_checkpoint(checkpoint, run_dir)
+    config = checkpoint_config(read_checkpoint(path), path)
+    return Teacher(path, EarVAE.load_from_checkpoint(path).to(target), config)

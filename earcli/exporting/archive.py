@@ -1,0 +1,39 @@
+"""Writing `.pt2` archives (torch.export), and running them."""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from earcli.exporting.facts import Facts
+from earcli.exporting.parts import Part
+from earcli.exporting.runtime import Floats, Runner
+
+FACTS_NAME = "ear.json"
+
+
+def write_archive(part: Part, path: Path, facts: Facts) -> None:
+    """Writes a part as a `torch.export` archive with a dynamic batch; `torch.export.load(path).module()` runs it."""
+    program = torch.export.export(
+        part.module, (part.example,), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False
+    )
+    try:
+        torch.export.save(program, path, extra_files={FACTS_NAME: json.dumps(facts.to_text(), indent=2)})
+    except RuntimeError as error:  # what torch's writer makes of a full disk
+        raise OSError(str(error).splitlines()[0]) from error
+
+
+def open_archive(path: Path) -> Runner:
+    """Runs what `write_archive` wrote."""
+    return module_runner(torch.export.load(path).module())
+
+
+def module_runner(module: nn.Module) -> Runner:
+    """Runs a module that returns tensors by name, without gradients."""
+
+    def run(batch: Floats) -> dict[str, Floats]:
+        with torch.inference_mode():
+            return {name: value.numpy() for name, value in module(torch.from_numpy(batch)).items()}
+
+    return run

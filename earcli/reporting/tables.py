@@ -1,0 +1,110 @@
+"""Tables of results. Plain data in, rich tables out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+
+def parity_table(record: Mapping[str, Any]) -> Table:
+    """What `earcli.exporting.export.note_parity` returns, a row an output."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    table.add_column("output")
+    for heading in ("max |a−b|", "relative", "cosine"):
+        table.add_column(heading, justify="right")
+    for name, value in record["outputs"].items():
+        cells = f"{value['max_abs']:.1e}", f"{value['relative']:.1e}", f"{value['cosine']:.6f}"
+        table.add_row(name, *cells)
+    bound = record["tolerance"]
+    table.add_section()
+    table.add_row("tolerance", "", f"{bound['relative']:.0e}", f"{bound['cosine']:g}", style="dim")
+    return table
+
+
+def parity_line(record: Mapping[str, Any]) -> str:
+    """What `parity_table` was measured on, and how alike the reconstructions are."""
+    text = f"{record['images']} real crops at batches {', '.join(map(str, record['batches']))}"
+    level = record["psnr_db"]
+    if level is None:
+        return text
+    return f"{text}; reconstructions agree to {level:.1f} dB (tolerance {record['tolerance']['psnr']:g})"
+
+
+def neighbour_table(query: str, found: Sequence[Mapping[str, Any]]) -> Table:
+    """The neighbours of one query, the nearest first: `path`, `distance`, `subject` or None each."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, title=Text(query), title_justify="left")
+    table.add_column("", justify="right")
+    table.add_column("distance", justify="right")
+    named = any(hit["subject"] for hit in found)
+    if named:
+        table.add_column("subject", overflow="fold")
+    table.add_column("picture", overflow="fold")
+    for rank, hit in enumerate(found, 1):
+        subject = [Text(hit["subject"] or "")] if named else []
+        table.add_row(str(rank), f"{hit['distance']:.4f}", *subject, Text(hit["path"]))
+    return table
+
+
+def identification_table(result: Mapping[str, Any]) -> Table:
+    """How well an index tells people apart: `cmc` from rank 1, `auc`, `eer`, and what they were measured on."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_row("people, pictures", f"{result['people']}, {result['pictures']}")
+    for rank in (1, 5, 10, 20):
+        if rank <= len(result["cmc"]):
+            table.add_row(f"found among the first {rank}" if rank > 1 else "rank-1", f"{result['cmc'][rank - 1]:.1%}")
+    table.add_row("AUC", f"{result['auc']:.3f}")
+    table.add_row("EER", f"{result['eer']:.1%}")
+    kind = "drawn pairs" if result["sampled"] else "pairs"
+    table.add_row(f"{kind} of one, of two people", f"{result['genuine']:,}, {result['impostor']:,}")
+    return table
+
+
+BACKEND_NAMES = {"torch": "PyTorch", "compile": "torch.compile", "onnx": "ONNX fp32", "int8": "ONNX int8"}
+
+
+def bench_speeds(result: Mapping[str, Any]) -> list[list[str]]:
+    """What `ear bench infer` timed: a header, then a row an encoder and batch.
+
+    The ratio is that of images/s to PyTorch's at the same batch.
+    """
+    eager = {s["batch"]: s["images_per_second"] for s in result["speed"] if s["backend"] == "torch"}
+    rows = [["encoder", "batch", "images/s", "ratio", "median ms", "p95 ms"]]
+    for speed in result["speed"]:
+        ratio = f"{speed['images_per_second'] / eager[speed['batch']]:.2f}" if eager else ""
+        times = [f"{speed[name]:.2f}" for name in ("median_ms", "p95_ms")]
+        name = BACKEND_NAMES[speed["backend"]]
+        rows.append([name, str(speed["batch"]), f"{speed['images_per_second']:.1f}", ratio, *times])
+    return rows
+
+
+def bench_facts(result: Mapping[str, Any]) -> list[list[str]]:
+    """What `ear bench infer` found beside speed: a header, then a row an encoder."""
+    rows = [["encoder", "peak memory MB", "file MB", "relative error", "least cosine"]]
+    for name, facts in result["backends"].items():
+        sizes = [f"{facts['peak_memory_bytes'] / 1e6:.0f}", f"{facts['file_bytes'] / 1e6:.1f}"]
+        rows.append([BACKEND_NAMES[name], *sizes, f"{facts['relative_error']:.1e}", f"{facts['cosine']:.6f}"])
+    return rows
+
+
+def table_of(rows: Sequence[Sequence[str]]) -> Table:
+    """A header and rows as a table; names to the left, numbers to the right."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    for number, heading in enumerate(rows[0]):
+        table.add_column(heading, justify="right" if number else "left")
+    for row in rows[1:]:
+        table.add_row(*row)
+    return table
+
+
+def bench_markdown(result: Mapping[str, Any]) -> str:
+    """What `ear bench infer` found, as Markdown."""
+    parts = [f"{result['machine']}, {Path(result['checkpoint']).name}, {result['images']} real crops:"]
+    for header, *rows in (bench_speeds(result), bench_facts(result)):
+        lines = [header, ["---"] * len(header), *rows]
+        parts.append("\n".join("| " + " | ".join(cells) + " |" for cells in lines))
+    return "\n\n".join(parts) + "\n"

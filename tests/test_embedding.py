@@ -1,0 +1,77 @@
+"""What the encoder makes of a manifest's crops, and how a command gets at them."""
+
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from earcli.analysis.embedding import choose_device, posterior_means, posteriors
+from earcli.commands.source import crops_of
+from earcli.data.batches import as_images, as_pixels
+from earcli.data.images import read_crop
+from earcli.data.manifest import read_manifest
+from earcli.errors import CheckpointError, ConfigError
+from earcli.models.vae import EarVAE
+from earcli.reporting.console import ProgressBar, Report
+
+
+@pytest.fixture(scope="module")
+def model() -> EarVAE:
+    torch.manual_seed(0)
+    return EarVAE(latent_dim=8, image_size=64, resnet_version="resnet18")
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
+
+
+def test_posterior_means_are_those_of_the_model_whatever_the_batch(model: EarVAE, pixels: np.ndarray) -> None:
+    model.train()
+    means = posterior_means(model, pixels, batch_size=2)
+    assert model.training  # as it was
+    with torch.no_grad():
+        expected = model.eval().encode(as_images(torch.from_numpy(pixels).permute(0, 3, 1, 2)))
+    assert (means.shape, means.dtype) == ((5, 8), np.float32)
+    np.testing.assert_allclose(means, expected.numpy(), atol=1e-5)
+
+
+def test_a_teacher_that_makes_nan_is_refused(model: EarVAE, pixels: np.ndarray) -> None:
+    broken = EarVAE(latent_dim=8, image_size=64, resnet_version="resnet18")
+    with torch.no_grad():
+        broken.encoder.mu_head.bias[3] = torch.nan
+    with pytest.raises(CheckpointError, match="NaN or infinity of 5 of 5 pictures"):
+        posteriors(broken, pixels)
+
+
+def test_pixels_survive_the_way_to_images_and_back(pixels: np.ndarray) -> None:
+    images = as_images(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    np.testing.assert_array_equal(as_pixels(images), pixels)
+
+
+def test_a_device_that_is_not_there_is_an_error() -> None:
+    assert choose_device("auto").type == "cpu"
+    with pytest.raises(ConfigError, match="--device cuda is not on this machine"):
+        choose_device("cuda")
+
+
+def test_crops_come_through_the_cache_and_what_is_left_out_is_said(ears: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(ears / "train_teacher.npy")
+    manifest.paths[3] = "images/gone.jpg"
+    output = StringIO()
+    report = Report(Console(file=output), ProgressBar(Console(file=output)))
+    crops = crops_of(manifest, 64, tmp_path, 2, report)
+    assert len(crops) == 23
+    assert output.getvalue() == "skipped images/gone.jpg: no such file\n"
+    np.testing.assert_array_equal(crops.pixels[3], read_crop(manifest.locate(4), manifest.boxes[4], 64))
+    assert list((tmp_path / ".cache").glob("pixels-*"))
+
+
+def test_a_folder_is_a_person_only_when_asked(ears: Path) -> None:
+    manifest = read_manifest(ears / "val_teacher.npy")
+    assert manifest.with_subjects("column").subjects is None
+    assert manifest.with_subjects("folder").subjects == ["images"] * 6
+    assert manifest.with_subjects("folder").with_subjects("none").subjects is None
