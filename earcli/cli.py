@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from earcli import __version__
-from earcli.commands import resume, synth, train
+from earcli.commands import bench_train, resume, synth, train
+from earcli.commands.bench import bench
 from earcli.errors import EarError
 from earcli.reporting.console import show_error
 
@@ -36,7 +37,7 @@ def _root(
 ) -> None: ...
 
 
-def _register(command: Callable[..., None]) -> None:
+def _register(command: Callable[..., None], parent: typer.Typer = app) -> None:
     """Adds a sub-command, with --debug, behind the one place where errors end."""
     signature = inspect.signature(command)
     option = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -54,11 +55,13 @@ def _register(command: Callable[..., None]) -> None:
 
     guarded.__signature__ = signature.replace(parameters=[*signature.parameters.values(), debug])  # type: ignore[attr-defined]
     guarded.__annotations__ = {**command.__annotations__, "debug": option}
-    app.command(command.__name__)(guarded)
+    parent.command(command.__name__)(guarded)
 
 
 for _command in (train.train, resume.resume, synth.synth):
     _register(_command)
+_register(bench_train.train, bench)
+app.add_typer(bench)
 
 
 def main() -> None:
