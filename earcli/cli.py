@@ -11,6 +11,7 @@ import typer
 from earcli import __version__
 from earcli.commands import (
     bench_infer,
+    bench_train,
     check,
     eigenears,
     embed,
@@ -83,6 +84,7 @@ for _command in (
     synth.synth,
 ):
     _register(_command)
+_register(bench_train.train, bench)
 _register(bench_infer.infer, bench)
 app.add_typer(bench)
 

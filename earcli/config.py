@@ -189,7 +189,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 32,
         "lr": 7e-4,
         "epochs": 28,
-        "kl_anneal_threshold_psnr": 20.0,
+        "kl_anneal_threshold_psnr": 22.0,
         "kl_anneal_epochs": 5,
         "ema_decay": 0.999,
     },

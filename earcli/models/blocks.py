@@ -3,16 +3,38 @@
 import torch
 from torch import Tensor, nn
 
+from earcli.models.convolution import Conv3x3
+
 
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
     # no bias: the batch norm that follows takes any constant away, so it could never learn
-    return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+    return Conv3x3(in_channels, out_channels, 3, padding=1, bias=False)
 
 
 def start_as_identity(last_norm: nn.Module) -> None:
     """Silences a residual branch, so that depth comes in as it learns (Goyal et al. 2017, arXiv:1706.02677)."""
     assert isinstance(last_norm, nn.BatchNorm2d)
     nn.init.zeros_(last_norm.weight)
+
+
+def linear_range(norm: nn.Module) -> None:
+    """Lets a batch norm give values that a ReLU after it leaves nearly all as they are, until training says more."""
+    assert isinstance(norm, nn.BatchNorm2d)
+    nn.init.constant_(norm.weight, 0.5)
+    nn.init.ones_(norm.bias)
+
+
+def start_nearly_linear(conv: nn.Module, norm: nn.Module) -> None:
+    """Starts a convolution, batch norm and ReLU as an orthogonal map of each position (Xiao et al. 2018, 1806.05393).
+
+    Random kernels and ReLUs on top of one another leave few directions of what comes in.
+    """
+    assert isinstance(conv, nn.Conv2d)
+    with torch.no_grad():
+        conv.weight.zero_()
+        middle = torch.empty(conv.out_channels, conv.in_channels)
+        conv.weight[:, :, 1, 1] = nn.init.orthogonal_(middle)
+    linear_range(norm)
 
 
 class ResidualBlock(nn.Module):

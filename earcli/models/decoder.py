@@ -31,6 +31,7 @@ class EarDecoder(nn.Module):
             upsample_stage(width // 8, width // 16, residual=False),
         )
         self.to_rgb = nn.Conv2d(width // 16, 3, 3, padding=1)
+        nn.init.zeros_(self.to_rgb.weight)  # the first image is the sketch alone
         self.sketch_side = image_size // 8
         self.sketch = nn.Linear(latent_dim, 3 * self.sketch_side**2)
 

@@ -21,6 +21,7 @@ from earcli.metrics.image import mse, psnr, psnr_from_mse, ssim, to_unit
 from earcli.metrics.latent import active_units
 from earcli.models.vae import EarVAE
 from earcli.training.annealing import Annealing
+from earcli.training.optimizer import AdamW
 
 TRAIN_STREAM, VAL_STREAM = 0, 1
 
@@ -86,6 +87,10 @@ class TeacherModule(LightningModule):
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
+        self.follow()
+
+    def follow(self) -> None:
+        """Moves the average a step towards the weights."""
         if self.average is not None:
             # a young average forgets faster, or it would carry the random start along
             decay = min(self.config.ema_decay, (1 + self.global_step) / (10 + self.global_step))
@@ -153,7 +158,7 @@ class TeacherModule(LightningModule):
                 lr = config.lr * (config.trunk_lr_scale if pretrained else 1)
                 decay = config.weight_decay if parameter.ndim > 1 else 0.0
                 groups.setdefault((lr, decay), []).append(parameter)
-        optimizer = torch.optim.AdamW(
+        optimizer = AdamW(
             [{"params": p, "lr": lr, "weight_decay": decay} for (lr, decay), p in sorted(groups.items())],
             # a fused step unscales fp16 gradients by itself, after they were clipped
             fused=self.device.type in ("cpu", "cuda") and config.precision != "16-mixed",

@@ -21,6 +21,7 @@ from earcli.runs import RunFolder
 from earcli.training.callbacks import Bookkeeper, GracefulStop, Reporter
 from earcli.training.checkpoint import SafeCheckpointIO
 from earcli.training.datamodule import CropDataModule
+from earcli.training.memory import keep_freed_memory
 from earcli.training.module import TeacherModule
 
 EXPECTED_WARNINGS = (
@@ -57,6 +58,7 @@ def train_teacher(
         TrainingError: the loss is not finite, or memory ran out.
         InterruptedTraining: a signal stopped it.
     """
+    keep_freed_memory()
     seed_everything(config.seed, verbose=False)
     run, checkpoint = resume or (None, None)
     keeper = Bookkeeper(config, train, val, reporter, run)

@@ -1,0 +1,87 @@
+"""`ear bench train`: the training step against what the machine can do."""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from earcli.config import TrainConfig, resolve
+from earcli.options import with_knobs
+
+if TYPE_CHECKING:
+    from earcli.data.cache import Crops, Progress
+
+DRAWN_EARS = 64
+
+
+@with_knobs()
+def train(
+    ctx: typer.Context,
+    preset: Annotated[str, typer.Option("--preset", help="Where defaults come from: full, small, tiny.")] = "full",
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps to time.")] = 10,
+    against_naive: Annotated[
+        bool, typer.Option("--against-naive", help="Measure the straightforward fp32 step beside it.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for train.json and train.md; by default none.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    *,
+    knobs: dict[str, Any],
+) -> None:
+    """Measure the training step: phases, loss terms, memory, GFLOP/s. Nothing is learnt and no run is made.
+
+    Without --train-manifest it works on ears that it draws, without --weights and --perceptual-weights on random
+    weights: neither changes the speed.
+    """
+    import torch
+    from rich.console import Console
+
+    from earcli.files import replacing
+    from earcli.losses.perceptual import random_vgg
+    from earcli.models.weights import read_vgg
+    from earcli.reporting.benchmarks import step_markdown, step_tables
+    from earcli.reporting.console import ProgressBar
+    from earcli.training.bench import bench_train
+    from earcli.training.precision import choose_precision
+
+    config = choose_precision(resolve(preset, {"weights": "none"}, knobs))
+    drawn = "perceptual_weights" not in knobs and config.perceptual_weights == "imagenet"
+    vgg = random_vgg(torch.Generator().manual_seed(0)) if drawn else read_vgg(config.perceptual_weights)
+    console = Console(stderr=as_json)
+    with ProgressBar(console) as progress, TemporaryDirectory() as temporary:
+        crops = _crops(config, "train_manifest" in knobs, Path(temporary), progress)
+        result = {
+            "torch": torch.__version__,
+            "preset": preset,
+            "precision": config.precision,
+            "image_size": config.image_size,
+            "vgg16": None if vgg is None else "random" if drawn else config.perceptual_weights,
+            **bench_train(config, crops, vgg if config.perceptual_weight else None, steps, against_naive, progress),
+        }
+    if output is not None:
+        for name, text in (("train.json", json.dumps(result, indent=2)), ("train.md", step_markdown(result))):
+            with replacing(output / name) as path:
+                path.write_text(text, encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps(result, indent=2))
+        return
+    for table in step_tables(result):
+        console.print(table)
+
+
+def _crops(config: TrainConfig, given: bool, folder: Path, progress: "Progress") -> "Crops":
+    """The crops of the manifest that was given, or drawn ears."""
+    from earcli.data.cache import load_crops
+    from earcli.data.manifest import read_manifest
+    from earcli.data.synthetic import write_set
+
+    if not given:
+        write_set(folder / "ears", DRAWN_EARS, config.seed, progress)
+    manifest = read_manifest(config.train_manifest if given else folder / "ears" / "train_teacher.npy", config.root_dir)
+    cache = config.run_dir / ".cache" if given else folder / "cache"
+    return load_crops(
+        manifest.limit(config.limit_train, config.seed), config.image_size, cache, config.num_workers, progress
+    )

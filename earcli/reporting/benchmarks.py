@@ -1,0 +1,72 @@
+"""Tables of what `ear bench train` measured. Plain data in, rich tables or Markdown out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+Rows = list[tuple[str, ...]]
+
+
+def step_rows(result: Mapping[str, Any]) -> dict[tuple[str, ...], Rows]:
+    """The rows of each table by its headings, from what `earcli.training.bench.bench_train` returns."""
+    step = result["step_ms"]
+    peak = result["peak_gflops"]["convolution 32" if result["precision"] == "32" else "convolution bf16"]
+    speed: Rows = [
+        ("images/s", f"{result['images_per_second']:.2f}"),
+        ("GFLOP a step", f"{result['gflop_per_step']:.0f}"),
+        ("GFLOP/s", f"{result['gflops']:.0f}"),
+        *((f"GFLOP/s, {name} alone", f"{value:.0f}") for name, value in result["peak_gflops"].items()),
+        ("share of the convolution's", f"{result['gflops'] / peak:.0%}"),
+        ("waiting for data", f"{result['data_wait']:.1%}"),
+        ("first step, s", f"{result['first_step_s']:.1f}"),
+        ("loader, images/s of one core", f"{result['loader']['images_per_second']:.0f}"),
+    ]
+    tables: dict[tuple[str, ...], Rows] = {
+        ("phase", "ms", "share"): [
+            *((name, f"{ms:.1f}", f"{ms / step:.1%}") for name, ms in result["phases_ms"].items()),
+            ("step", f"{step:.1f}", ""),
+        ],
+        ("term alone, forward and backward", "ms"): [(name, f"{ms:.1f}") for name, ms in result["terms_ms"].items()],
+        ("memory", "MiB"): [(name, f"{size:.0f}") for name, size in result["memory_mib"].items()],
+        ("speed", ""): speed,
+    }
+    if "naive" in result:
+        naive, loader = result["naive"], result["loader"]
+        pairs = [
+            ("step, images/s", result["images_per_second"], naive["images_per_second"]),
+            ("loader, images/s of one core", loader["images_per_second"], loader["naive_images_per_second"]),
+        ]
+        tables[("against the straightforward way", "ear", "straightforward", "ratio")] = [
+            (name, f"{ours:.2f}", f"{theirs:.2f}", f"{ours / theirs:.2f}") for name, ours, theirs in pairs
+        ]
+    return tables
+
+
+def title(result: Mapping[str, Any]) -> str:
+    vgg = "no VGG16" if result["vgg16"] is None else f"VGG16 {result['vgg16']}"
+    return (
+        f"preset {result['preset']}, {result['image_size']} px, batch {result['batch_size']}, {result['precision']}, "
+        f"{vgg}; {result['device']}, {result['threads']} threads, torch {result['torch']}"
+    )
+
+
+def step_tables(result: Mapping[str, Any]) -> list[Table | str]:
+    shown: list[Table | str] = [title(result)]
+    for headings, rows in step_rows(result).items():
+        table = Table(box=SIMPLE_HEAD, show_edge=False)
+        for number, heading in enumerate(headings):
+            table.add_column(heading, justify="right" if number else "left")
+        for row in rows:
+            table.add_row(*row)
+        shown += [table, ""]
+    return shown
+
+
+def step_markdown(result: Mapping[str, Any]) -> str:
+    lines = [title(result), ""]
+    for headings, rows in step_rows(result).items():
+        lines += [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
+        lines += [f"| {' | '.join(row)} |" for row in rows] + [""]
+    return "\n".join(lines)
