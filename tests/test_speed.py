@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from earcli.config import TrainConfig, resolve
+from earcli.data.batches import as_images
 from earcli.data.cache import load_crops
 from earcli.data.manifest import read_manifest
 from earcli.losses.perceptual import random_vgg
@@ -18,7 +19,7 @@ from earcli.models.encoder import EarEncoder
 from earcli.models.vae import EarVAE
 from earcli.reporting.benchmarks import step_markdown
 from earcli.training.bench import bench_train, precision_context
-from earcli.training.module import TRAIN_STREAM, TeacherModule, as_images
+from earcli.training.module import TRAIN_STREAM, TeacherModule
 from earcli.training.naive import NaiveStep
 from earcli.training.optimizer import AdamW
 

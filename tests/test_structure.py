@@ -81,6 +81,7 @@ def test_the_public_surface() -> None:
         ["embed"],
         ["search"],
         ["bench", "infer"],
+        ["bench", "train"],
     ],
 )
 def test_help_imports_neither_torch_nor_numpy(command: list[str]) -> None:

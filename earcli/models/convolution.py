@@ -41,7 +41,7 @@ def conv3x3_as_product(x: Tensor, weight: Tensor, stride: int) -> Tensor:
         x: (B, C, H, W).
         weight: (O, C, 3, 3), of any floating type.
     """
-    result: Tensor = _Product.apply(x, weight, stride)  # type: ignore[no-untyped-call]
+    result: Tensor = _Product.apply(x, weight, stride)
     return result
 
 

@@ -69,8 +69,8 @@ class EarEncoder(nn.Module):
                 adaptation_stage(self.width, self.width, 3, residual=False),
             ]
         )
-        for stage in self.adapt:
-            start_nearly_linear(stage[0], stage[1])
+        for stage in self.adapt.children():
+            start_nearly_linear(*list(stage.children())[:2])
         self.lateral = lateral(self.layers[1], (image_size // 8) ** 2, latent_dim)
         flat = self.width * (image_size // 32) ** 2
         self.mu_head = nn.Linear(flat, latent_dim)
@@ -137,13 +137,9 @@ class EarEncoder(nn.Module):
 def lateral(layer: nn.Module, positions: int, latent_dim: int) -> nn.Sequential:
     """A linear map of rank 64 from the features of `layer`, at `positions` positions, to the posterior mean."""
     channels = next(m for m in reversed(list(layer.modules())) if isinstance(m, nn.BatchNorm2d)).num_features
-    maps: list[nn.Module] = [
-        nn.Conv2d(channels, LATERAL_CHANNELS, 1),
-        nn.Flatten(),
-        nn.Linear(LATERAL_CHANNELS * positions, LATERAL_RANK, bias=False),
-        nn.Linear(LATERAL_RANK, latent_dim, bias=False),
-    ]
-    for linear in maps:
-        if not isinstance(linear, nn.Flatten):
-            nn.init.orthogonal_(linear.weight)
-    return nn.Sequential(*maps)
+    pick = nn.Conv2d(channels, LATERAL_CHANNELS, 1)
+    shrink = nn.Linear(LATERAL_CHANNELS * positions, LATERAL_RANK, bias=False)
+    widen = nn.Linear(LATERAL_RANK, latent_dim, bias=False)
+    for linear in (pick, shrink, widen):
+        nn.init.orthogonal_(linear.weight)
+    return nn.Sequential(pick, nn.Flatten(), shrink, widen)

@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,11 @@ from torchvision.transforms import v2
 
 from earcli.config import TrainConfig
 from earcli.data.augment import STRENGTHS, augment
-from earcli.data.batches import Batch, EpochBatches, batch_loader
+from earcli.data.batches import Batch, EpochBatches, as_images, batch_loader
 from earcli.data.cache import Crops, Progress
 from earcli.losses.objective import Objective
 from earcli.training.memory import keep_freed_memory, peak_memory, resident_memory, restart_peak
-from earcli.training.module import TeacherModule, as_images
+from earcli.training.module import TeacherModule
 from earcli.training.naive import NaiveStep
 
 WARM_UP = 3
@@ -246,13 +247,14 @@ NAIVE_AUGMENTATION = v2.Compose(
 
 def naive_picture(crops: Crops, index: int, size: int) -> Tensor:
     """One training picture, (3, S, S) in [-1, 1], by Pillow and torchvision, varied as `--augment light` does."""
-    with Image.open(crops.manifest.locate(index)) as picture:
-        picture = picture.convert("RGB")
+    with Image.open(crops.manifest.locate(index)) as file:
+        picture = file.convert("RGB")
     x, y, width, height = crops.manifest.boxes[index]
     if not np.isnan(x):
         picture = picture.crop((x, y, x + width, y + height))
-    picture = NAIVE_AUGMENTATION(picture.resize((size, size), Image.Resampling.BILINEAR))
-    return v2.functional.to_dtype(v2.functional.pil_to_tensor(picture), torch.float32, scale=True) * 2 - 1
+    varied = NAIVE_AUGMENTATION(picture.resize((size, size), Image.Resampling.BILINEAR))
+    image: Tensor = v2.functional.pil_to_tensor(varied).float() / 127.5 - 1
+    return image
 
 
 def time_loader(config: TrainConfig, crops: Crops, against_naive: bool) -> dict[str, float]:
@@ -299,9 +301,9 @@ def measure_peak(device: torch.device) -> dict[str, float]:
         matrix = torch.randn(2048, 2048, device=device).to(dtype)
         images = torch.randn(8, 256, 32, 32, device=device).to(dtype).to(memory_format=torch.channels_last)
         weight = torch.randn(256, 256, 3, 3, device=device).to(dtype).to(memory_format=torch.channels_last)
-        work: dict[str, tuple[Callable[[], Tensor], float]] = {
-            f"matrix product {name}": (lambda m=matrix: m @ m, 2 * 2048**3),
-            f"convolution {name}": (lambda i=images, w=weight: F.conv2d(i, w, padding=1), 2 * 8 * 32**2 * 9 * 256**2),
+        work = {
+            f"matrix product {name}": (partial(torch.mm, matrix, matrix), 2 * 2048**3),
+            f"convolution {name}": (partial(F.conv2d, images, weight, padding=1), 2 * 8 * 32**2 * 9 * 256**2),
         }
         for what, (call, flop) in work.items():
             times = []

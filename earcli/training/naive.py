@@ -39,8 +39,8 @@ class NaiveStep:
     ) -> None:
         self.model = copy.deepcopy(model).to(memory_format=torch.contiguous_format).train()
         for module in self.model.modules():
-            if type(module) is Conv3x3:
-                module.__class__ = nn.Conv2d
+            if isinstance(module, Conv3x3):
+                module.__class__ = nn.Conv2d  # type: ignore[assignment]
         self.weights = {**weights, "perceptual": weights["perceptual"] if vgg else 0.0, "kl": kl_weight}
         self.vgg = vgg
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=lr)
