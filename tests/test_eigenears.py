@@ -88,7 +88,10 @@ def test_a_space_is_kept_in_a_file_without_pickle(codes: Array, tmp_path: Path) 
     assert (again.total_variance, again.images) == (space.total_variance, 200)
 
 
-def test_a_file_that_is_no_space_is_refused_and_runs_nothing(codes: Array, tmp_path: Path) -> None:
+def test_a_file_that_is_no_space_is_refused_and_runs_nothing(
+    codes: Array, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eigenears, "MOST_BYTES", 2**20)
     fit_eigenears(codes, 4).save(tmp_path / "good.npz")
     whole = (tmp_path / "good.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
@@ -96,8 +99,7 @@ def test_a_file_that_is_no_space_is_refused_and_runs_nothing(codes: Array, tmp_p
     np.savez(tmp_path / "objects.npz", mean=np.array([object()], dtype=object), allow_pickle=True)
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with ZipFile(tmp_path / "bomb.npz", "w", ZIP_DEFLATED) as bomb, bomb.open("mean.npy", "w") as file:
-        for _ in range(1025):
-            file.write(bytes(2**20))
+        file.write(bytes(2**20 + 1))
     arrays = {"mean": np.zeros(3), "components": np.zeros((2, 4)), "variances": np.zeros(2)}
     np.savez(tmp_path / "unfit.npz", total_variance=1.0, images=5, **arrays)
     np.save(tmp_path / "single.npy", np.zeros(3))

@@ -9,7 +9,7 @@ import pytest
 
 from earcli.config import TrainConfig
 from earcli.errors import CheckpointError, RunError
-from earcli.files import replacing
+from earcli.files import replacing, replacing_folder
 from earcli.runs import RunFolder, create_run, find_checkpoint
 from earcli.training.checkpoint import keep_best
 
@@ -46,6 +46,33 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
         write()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "results"
+
+    def write(text: str, fail: bool = False) -> None:
+        with replacing_folder(place, ("*.txt",)) as folder:
+            (folder / f"{text}.txt").write_text(text)
+            if fail:
+                raise OSError(28, os.strerror(28))
+
+    write("first")
+    write("second")
+    with pytest.raises(RunError, match="No space left"):
+        write("third", fail=True)
+    assert [p.name for p in place.iterdir()] == ["second.txt"]
+    rename = Path.rename
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", lambda a, b: rename(a, b) if a.name != "new" else (a / "no").rmdir())
+        with pytest.raises(RunError, match="cannot be written"):
+            write("fourth")  # the old folder is already aside, and comes back
+    assert [p.name for p in place.iterdir()] == ["second.txt"]
+    (place / "mine.md").write_text("precious")
+    with pytest.raises(RunError, match=r"holds mine.md, which ear did not put there. Give another --output"):
+        write("fifth")
+    assert sorted(p.name for p in place.iterdir()) == ["mine.md", "second.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["results"]
 
 
 def test_metrics_have_every_epoch_once_also_after_a_step_back(tmp_path: Path) -> None:

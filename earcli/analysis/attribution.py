@@ -84,8 +84,8 @@ def attribute(scores: Floats, light: Variables, anatomy: Variables) -> list[Attr
             None if share is None else round(float(share[k]), 4) for share in (light_share, anatomy_share)
         )
         verdict = None if by_light is None else verdict_of(by_light, by_anatomy)
-        found = {name: float(r[k]) for name, r in correlations.items()}
-        result.append(Attribution(found, by_light, by_anatomy, verdict))
+        by_name = {name: float(r[k]) for name, r in correlations.items()}
+        result.append(Attribution(by_name, by_light, by_anatomy, verdict))
     return result
 
 
@@ -103,8 +103,7 @@ def explained_share(scores: Floats, variables: Variables) -> Floats:
     model = make_pipeline(StandardScaler(), LinearRegression())
     folds = KFold(FOLDS, shuffle=True, random_state=0)
     guessed = cross_val_predict(model, table, scores, cv=folds).reshape(scores.shape)
-    shares: Floats = np.maximum(r2_score(scores, guessed, multioutput="raw_values"), 0)
-    return shares
+    return np.asarray(np.maximum(r2_score(scores, guessed, multioutput="raw_values"), 0))
 
 
 def verdict_of(light: float, anatomy: float | None) -> Verdict:

@@ -118,6 +118,7 @@ def fit_eigenears(codes: Floats, components: int) -> EigenEars:
     else:
         model = IncrementalPCA(components, batch_size=max(5 * dimensions, components)).fit(codes)
     total = float(codes.var(axis=0, ddof=1, dtype=np.float64).sum())
-    parts = (model.mean_, model.components_, model.explained_variance_)
-    mean, directions, variances = (np.asarray(part, np.float32) for part in parts)
-    return EigenEars(mean, directions, variances, total, count)
+    mean, axes, variances = (
+        np.asarray(part, np.float32) for part in (model.mean_, model.components_, model.explained_variance_)
+    )
+    return EigenEars(mean, axes, variances, total, count)
