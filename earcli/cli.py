@@ -20,6 +20,7 @@ from earcli.commands import (
     prepare,
     resume,
     search,
+    selftest,
     synth,
     train,
 )
@@ -82,6 +83,7 @@ for _command in (
     embed.embed,
     search.search,
     synth.synth,
+    selftest.selftest,
 ):
     _register(_command)
 _register(bench_train.train, bench)

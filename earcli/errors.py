@@ -35,3 +35,7 @@ class TrainingError(EarError):
 
 class ExportError(EarError):
     """An exported file does not compute what its checkpoint computes, or cannot be made."""
+
+
+class SelfTestError(EarError):
+    """A check of the installation failed."""

@@ -80,6 +80,7 @@ def test_the_public_surface() -> None:
         ["export"],
         ["embed"],
         ["search"],
+        ["selftest"],
         ["bench", "infer"],
         ["bench", "train"],
     ],

@@ -1,0 +1,92 @@
+"""The self-test passes where all is well, and fails where something is not."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+from earcli.cli import app
+from earcli.config import TrainConfig
+from earcli.losses.perceptual import PerceptualLoss, random_vgg
+from earcli.models.vae import EarVAE
+from earcli.training import selftest
+from earcli.training.environment import environment
+from earcli.training.module import TeacherModule
+from earcli.training.selftest import Check
+from earcli.training.walkthrough import run_commands
+
+
+def failed(checks: Iterator[Check]) -> list[str]:
+    return [check.name for check in checks if check.passed is False]
+
+
+@pytest.fixture
+def module(config: TrainConfig) -> TeacherModule:
+    torch.manual_seed(0)
+    return TeacherModule(config, 1)
+
+
+def test_every_term_has_the_value_that_its_formula_gives() -> None:
+    checks = list(selftest.check_objective(PerceptualLoss(random_vgg(torch.Generator().manual_seed(0)))))
+    assert [c.name for c in checks] == ["l1", "perceptual", "ssim_loss", "edge", "contrastive", "center", "kl"]
+    assert [c.name for c in checks if not c.passed] == []
+
+
+def test_a_wrong_term_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("earcli.losses.pixel.edge", lambda difference: difference.abs().mean())
+    assert failed(selftest.check_objective(PerceptualLoss(random_vgg(torch.Generator())))) == ["edge"]
+
+
+def test_a_sound_training_step_passes(config: TrainConfig, module: TeacherModule) -> None:
+    assert failed(selftest.check_training(config, module, selftest.random_pixels(4, config.image_size))) == []
+
+
+def test_weights_that_no_gradient_reaches_are_named(config: TrainConfig, module: TeacherModule) -> None:
+    module.model.forgotten = nn.Parameter(torch.zeros(3))
+    checks = list(selftest.check_training(config, module, selftest.random_pixels(4, config.image_size)))
+    (bad,) = [check for check in checks if check.passed is False]
+    assert bad.name == "gradients reach"
+    assert "forgotten" in bad.measured
+
+
+def test_another_architecture_is_not_taken_for_the_default_one(config: TrainConfig) -> None:
+    model = EarVAE(config.latent_dim, config.image_size, config.resnet_version)
+    pixels = selftest.random_pixels(2, config.image_size)
+    assert failed(selftest.check_encoder(config, model, pixels)) == ["feature pyramid"]
+    assert failed(selftest.check_vae(model, pixels)) == ["parameters"]
+    nn.init.constant_(model.encoder.mu_head.bias, torch.nan)
+    assert "numbers" in failed(selftest.check_encoder(config, model, pixels))
+
+
+def test_the_command_fails_when_a_check_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = [Check("VAE", "parameters", "1.00 M", "116.15 M", False), Check("VAE", "trainable", "100%", "100%", True)]
+    monkeypatch.setattr(selftest, "run_checks", lambda config: iter(checks))
+    result = CliRunner().invoke(app, ["selftest", "--json"])
+    assert result.exit_code == 1
+    assert "1 of 2 checks failed (VAE: parameters)" in result.stderr
+    assert json.loads(result.stdout)["checks"][0]["measured"] == "1.00 M"
+    monkeypatch.setattr(selftest, "run_checks", lambda config: iter(checks[1:]))
+    result = CliRunner().invoke(app, ["selftest"])
+    assert result.exit_code == 0
+    assert "none failed" in result.stdout
+
+
+def test_the_environment_says_which_weights_are_here(config: TrainConfig) -> None:
+    facts = environment(config)
+    assert facts["precision"] == "32"
+    assert facts["ImageNet weights"] == "resnet18 not here, vgg16 not here"
+
+
+def test_the_walk_through_stops_at_the_first_command_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = {
+        "synth": ("synth ears --count 5", "ears/factors.csv"),
+        "train": ("train --epochs 0", "runs"),
+        "x": ("", ""),
+    }
+    monkeypatch.setattr("earcli.training.walkthrough.COMMANDS", commands)
+    checks = list(run_commands())
+    assert [(check.name, check.passed) for check in checks] == [("synth", True), ("train", False)]
+    assert "--epochs must be 1 or more" in checks[1].measured
