@@ -25,6 +25,7 @@ PARAMETERS = 116_150_000  # of the original, to which ours come within 1%
 BATCHES = (1, 4, 8)
 STEPS = 3
 MIXED_BOUND = 2e-2
+TERM_BOUND = 1e-4  # SSIM takes differences of squares, which fp32 rounds
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def check_objective(perceptual: PerceptualLoss | None) -> Iterator[Check]:
     objective = Objective(perceptual)
     device = next(objective.buffers()).device
     image = torch.zeros(2, 3, 64, 64, device=device)
-    ramp = image + 0.01 * torch.arange(64.0, device=device)
+    ramp = image + 0.1 * torch.arange(64.0, device=device)
     zeros, ones, axes = (make(2, 8, device=device) for make in (torch.zeros, torch.ones, torch.eye))
     with torch.no_grad():
         same = objective(image, image, zeros, zeros, (axes, axes), 0.0).terms
@@ -114,13 +115,13 @@ def check_objective(perceptual: PerceptualLoss | None) -> Iterator[Check]:
         ("perceptual", same["perceptual"], 0.0),
         # flat grey 0.625 against flat grey 0.5, in [0, 1]: only SSIM's term of luminance is not 1
         ("ssim_loss", lighter["ssim_loss"], 1 - (2 * 0.625 * 0.5 + 0.01**2) / (0.625**2 + 0.5**2 + 0.01**2)),
-        ("edge", steeper["edge"], 0.01 * (62 + 2 * 0.5) / 64),  # the padded borders rise half as much
+        ("edge", steeper["edge"], 0.1 * (62 + 2 * 0.5) / 64),  # the padded borders rise half as much
         ("contrastive", same["contrastive"], math.log(1 + 2 * math.exp(-2))),  # two ears at a right angle
         ("center", lighter["center"], 0.25),
         ("kl", lighter["kl"], 0.5),  # of N(1, 1)
     ]
     for name, value, wanted in expected:
-        close = math.isclose(value.item(), wanted, rel_tol=1e-4, abs_tol=1e-5)
+        close = abs(value.item() - wanted) < TERM_BOUND
         yield Check("objective", name, f"{value.item():.5f}", f"{wanted:.5f}", close)
 
 
