@@ -27,7 +27,7 @@ class Conv3x3(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         stride = int(self.stride[0])
         positions = ((x.shape[2] - 1) // stride + 1) * ((x.shape[3] - 1) // stride + 1)
-        if x.device.type == "cpu" and torch.is_grad_enabled() and positions <= SMALL_MAP:
+        if self.training and x.device.type == "cpu" and positions <= SMALL_MAP:
             if torch.is_autocast_enabled("cpu"):
                 x = x.to(torch.get_autocast_dtype("cpu"))
             return conv3x3_as_product(x, self.weight, stride)

@@ -71,13 +71,13 @@ class EarEncoder(nn.Module):
         )
         for stage in self.adapt.children():
             start_nearly_linear(*list(stage.children())[:2])
-        self.lateral = lateral(self.layers[1], (image_size // 8) ** 2, latent_dim)
         flat = self.width * (image_size // 32) ** 2
         self.mu_head = nn.Linear(flat, latent_dim)
         self.logvar_head = nn.Linear(flat, latent_dim)
         # a posterior of σ = 0.08 lets the code through from the first step; σ = 1 would drown it for many
         nn.init.zeros_(self.logvar_head.weight)
         nn.init.constant_(self.logvar_head.bias, FIRST_LOGVAR)
+        self.lateral = lateral(self.layers[1], (image_size // 8) ** 2, latent_dim)
         self.freeze(freeze_layers)
 
     def load_trunk(self, state: Mapping[str, Tensor]) -> None:
