@@ -127,7 +127,7 @@ def test_validation_is_what_the_saved_model_gives(config: TrainConfig) -> None:
 
 
 def test_it_overfits_four_ears(config: TrainConfig) -> None:
-    quick = replace(config, limit_train=4, epochs=2, lr=1e-3, augment="none", latent_dim=16)
+    quick = replace(config, limit_train=4, epochs=3, lr=1e-3, augment="none", latent_dim=16)
     _, val = crops(quick)
     table = val.manifest.subset([0, 1, 2, 3] * 25)
     train = load_crops(table, quick.image_size, quick.run_dir / ".cache", 2)
