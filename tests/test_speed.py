@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from earcli.config import TrainConfig, resolve
+from earcli.data.augment import affine_grid
 from earcli.data.batches import as_images
 from earcli.data.cache import load_crops
 from earcli.data.manifest import read_manifest
@@ -124,3 +125,8 @@ def test_a_bench_measures_every_phase_and_counts_every_convolution(
     page = step_markdown(result | {"preset": "tiny", "precision": "32", "image_size": 64, "vgg16": None, "torch": "2"})
     ratio = result["images_per_second"] / result["naive"]["images_per_second"]
     assert f"| {ratio:.2f} |" in page
+
+
+def test_the_grid_of_the_augmentation_is_torchs() -> None:
+    theta = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(affine_grid(theta, 64), F.affine_grid(theta, [3, 3, 64, 64], align_corners=False))

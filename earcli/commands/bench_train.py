@@ -42,7 +42,7 @@ def train(
     from earcli.files import replacing
     from earcli.losses.perceptual import random_vgg
     from earcli.models.weights import read_vgg
-    from earcli.reporting.benchmarks import step_markdown, step_tables
+    from earcli.reporting.benchmarks import step_markdown, step_tables, title
     from earcli.reporting.console import ProgressBar
     from earcli.training.bench import bench_train
     from earcli.training.precision import choose_precision
@@ -68,8 +68,10 @@ def train(
     if as_json:
         typer.echo(json.dumps(result, indent=2))
         return
+    console.print(title(result), soft_wrap=True, highlight=False)
     for table in step_tables(result):
         console.print(table)
+        console.print()
 
 
 def _crops(config: TrainConfig, given: bool, folder: Path, progress: "Progress") -> "Crops":

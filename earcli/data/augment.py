@@ -55,8 +55,23 @@ def augment(images: Tensor, strength: Strength | None, generator: torch.Generato
     theta = torch.stack(
         [torch.cat([cos * flip, -sin, shift[:, :1]], 1), torch.cat([sin * flip, cos, shift[:, 1:]], 1)], 1
     )  # (B, 2, 3)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    grid = affine_grid(theta, images.shape[-1])
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     gain = (1 + draw(strength.contrast)) * (1 + draw(strength.colour, 3))  # (B, 3)
     offset = draw(2 * strength.brightness)
     return (images * gain[:, :, None, None] + offset[:, :, None, None]).clamp(-1, 1)
+
+
+def affine_grid(theta: Tensor, side: int) -> Tensor:
+    """What `F.affine_grid(theta, (B, C, side, side), align_corners=False)` gives, as one sum instead of a product.
+
+    Args:
+        theta: (B, 2, 3).
+
+    Returns:
+        (B, side, side, 2), x and y in [-1, 1].
+    """
+    centres = (2 * torch.arange(side, device=theta.device) + 1) / side - 1
+    along_x = centres[None, None, :, None] * theta[:, None, None, :, 0]  # (B, 1, side, 2)
+    along_y = centres[None, :, None, None] * theta[:, None, None, :, 1]  # (B, side, 1, 2)
+    return along_x + (along_y + theta[:, None, None, :, 2])

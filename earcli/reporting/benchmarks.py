@@ -52,15 +52,15 @@ def title(result: Mapping[str, Any]) -> str:
     )
 
 
-def step_tables(result: Mapping[str, Any]) -> list[Table | str]:
-    shown: list[Table | str] = [title(result)]
+def step_tables(result: Mapping[str, Any]) -> list[Table]:
+    shown = []
     for headings, rows in step_rows(result).items():
         table = Table(box=SIMPLE_HEAD, show_edge=False)
         for number, heading in enumerate(headings):
             table.add_column(heading, justify="right" if number else "left")
         for row in rows:
             table.add_row(*row)
-        shown += [table, ""]
+        shown.append(table)
     return shown
 
 
