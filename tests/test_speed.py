@@ -106,7 +106,7 @@ def test_the_fast_step_has_the_loss_of_the_straightforward_one(precision: str, b
 def test_a_bench_measures_every_phase_and_counts_every_convolution(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("earcli.training.bench.LOADER_SECONDS", 0.2)
+    monkeypatch.setattr("earcli.training.bench_loader.LOADER_SECONDS", 0.2)
     config = replace(config, precision="32", batch_size=2)
     crops = load_crops(read_manifest(config.train_manifest), config.image_size, config.run_dir / ".cache", 2)
     result = bench_train(config, crops, None, 1, True, lambda *_: None)
