@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from rich.console import Console
-from typer.testing import CliRunner, Result
+from running import ear
 
-from earcli.cli import app
 from earcli.curation.boxes import looks_like_corners, looks_like_sizes, overhang
 from earcli.curation.check import check, open_sides
 from earcli.curation.duplicates import groups, near_duplicates
@@ -26,10 +25,6 @@ from earcli.data.synthetic import write_set
 from earcli.reporting.console import show_table
 
 WHOLE = np.full(4, np.nan)
-
-
-def ear(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 @pytest.fixture(scope="module")

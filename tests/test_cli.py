@@ -11,31 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner, Result
+from running import ear, fails
 
 from earcli import __version__
-from earcli.cli import app
 
 EAR = Path(sys.executable).with_name("ear")
 SMALL = ["--preset", "tiny", "--latent-dim", "8", "--limit-train", "8", "--limit-val", "4", "--batch-size", "4",
          "--precision", "32"]  # fmt: skip
 
 
-def ear(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
-
 def manifests(ears: Path) -> list[str]:
     return ["--train-manifest", str(ears / "train_teacher.npy"), "--val-manifest", str(ears / "val_teacher.npy")]
-
-
-def fails(result: Result, *parts: str) -> None:
-    """One line on standard error, exit code 1, no traceback."""
-    assert result.exit_code == 1, result.output
-    assert result.stderr.startswith("error: ")
-    assert result.stderr.count("\n") == 1
-    for part in parts:
-        assert part in result.stderr
 
 
 def test_the_installed_command_says_its_version() -> None:

@@ -13,10 +13,9 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner, Result
+from running import ear, fails
 
 from earcli import EarVAE
-from earcli.cli import app
 from earcli.data.batches import as_images
 from earcli.data.cache import sample_crops
 from earcli.data.images import read_crop
@@ -42,18 +41,6 @@ class Blocker:
 
 sys.meta_path.insert(0, Blocker())
 """
-
-
-def ear(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
-
-def fails(result: Result, *parts: str) -> None:
-    assert result.exit_code == 1, result.output
-    assert result.stderr.startswith("error: ")
-    assert result.stderr.count("\n") == 1
-    for part in parts:
-        assert part in result.stderr
 
 
 def exported(teacher: Path, *options: str) -> Path:

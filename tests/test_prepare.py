@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from typer.testing import CliRunner, Result
+from running import ear
 
-from earcli.cli import app
 from earcli.curation.merge import merge, overlap
 from earcli.curation.prepare import Prepared, Wishes, prepare
 from earcli.curation.scan import scan
@@ -22,10 +21,6 @@ from earcli.curation.split import split_groups
 from earcli.data.formats.columns import Keypoints
 from earcli.data.manifest import read_manifest, write_manifest
 from earcli.errors import ConfigError, DataError
-
-
-def ear(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 def picture(seed: int, size: tuple[int, int] = (90, 120)) -> Image.Image:

@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from running import ear, fails
 from scipy.spatial.distance import mahalanobis
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import adjusted_rand_score
-from typer.testing import CliRunner, Result
 
 from earcli import EarVAE
 from earcli.analysis.vectors import cluster, neighbours
-from earcli.cli import app
 from earcli.data.batches import as_images
 from earcli.data.gather import gather_pictures
 from earcli.data.images import read_crop
@@ -31,18 +30,6 @@ from earcli.metrics.retrieval import worst_pairs
 from earcli.reporting.sheets import SIDE, Tile, contact_sheet
 
 ORIGIN = Origin("0123456789abcdef", "best.ckpt", "encoder", "fp32", 64)
-
-
-def ear(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
-
-def fails(result: Result, *parts: str) -> None:
-    assert result.exit_code == 1, result.output
-    assert result.stderr.startswith("error: ")
-    assert result.stderr.count("\n") == 1
-    for part in parts:
-        assert part in result.stderr
 
 
 def make_vectors(values: np.ndarray, subjects: list[str] | None = None) -> Vectors:
