@@ -116,7 +116,7 @@ class DataConfig:
         Path("data/preprocessed/val_teacher.npy"), "Manifest of the pictures to validate on.", resumable=True
     )
     root_dir: Path | None = knob(
-        None, "Folder that relative paths start from.  [default: the manifest's]", resumable=True
+        None, "Folder that relative paths start from. By default the manifest's.", resumable=True
     )
     augment: Literal["none", "light", "strong"] = knob("light", "How much training pictures are varied.")
     limit_train: int | None = knob(None, "Train on so many pictures only, drawn by --seed.", at_least(1))

@@ -18,18 +18,18 @@ Checkpoint = Annotated[
 RunDir = Annotated[Path, typer.Option("--run-dir", help="Folder of all runs.")]
 ReadManifest = Annotated[
     Path | None,
-    typer.Option("--manifest", help="Manifest of the pictures.  [default: the run's validation set]"),
+    typer.Option("--manifest", help="Manifest of the pictures. By default the run's validation set."),
 ]
 RootDir = Annotated[
     Path | None,
-    typer.Option("--root-dir", help="Folder that relative paths start from.  [default: the run's, or the manifest's]"),
+    typer.Option("--root-dir", help="Folder that relative paths start from. By default the run's, or the manifest's."),
 ]
 TrainManifest = Annotated[
     Path | None,
-    typer.Option("--train-manifest", help="Manifest of the pictures to compare with.  [default: the run's]"),
+    typer.Option("--train-manifest", help="Manifest of the pictures to compare with. By default the run's."),
 ]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Folder of the results.  [default: in the run folder]")
+    Path | None, typer.Option("--output", "-o", help="Folder of the results. By default in the run folder.")
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="So many pictures only, drawn by --seed.")]
 Subject = Annotated[

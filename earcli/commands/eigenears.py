@@ -5,36 +5,24 @@ from typing import Annotated
 
 import typer
 
-from earcli.options import (
-    AsJson,
-    BatchSize,
-    Checkpoint,
-    Device,
-    Limit,
-    NumWorkers,
-    Output,
-    ReadManifest,
-    RootDir,
-    RunDir,
-    Seed,
-)
+from earcli import options
 
 
 def eigenears(
-    checkpoint: Checkpoint = "last.ckpt",
-    manifest: ReadManifest = None,
-    root_dir: RootDir = None,
-    limit: Limit = None,
+    checkpoint: options.Checkpoint = "last.ckpt",
+    manifest: options.ReadManifest = None,
+    root_dir: options.RootDir = None,
+    limit: options.Limit = None,
     components: Annotated[int, typer.Option("--components", min=1, help="Principal components.")] = 16,
     reach: Annotated[float, typer.Option("--range", min=0.1, help="How far to go, in standard deviations.")] = 3.0,
     steps: Annotated[int, typer.Option("--steps", min=3, help="Ears in a strip; odd, so that one is the mean.")] = 9,
-    output: Output = None,
-    batch_size: BatchSize = 64,
-    num_workers: NumWorkers = 4,
-    device: Device = "auto",
-    seed: Seed = 0,
-    run_dir: RunDir = Path("runs"),
-    json: AsJson = False,
+    output: options.Output = None,
+    batch_size: options.BatchSize = 64,
+    num_workers: options.NumWorkers = 4,
+    device: options.Device = "auto",
+    seed: options.Seed = 0,
+    run_dir: options.RunDir = Path("runs"),
+    json: options.AsJson = False,
 ) -> None:
     """Show the directions in which ears differ for a teacher, and whether they are anatomy or light."""
     from rich.console import Console

@@ -5,40 +5,26 @@ from typing import Annotated
 
 import typer
 
+from earcli import options
 from earcli.errors import EarError
-from earcli.options import (
-    AsJson,
-    BatchSize,
-    Checkpoint,
-    Device,
-    Limit,
-    NumWorkers,
-    Output,
-    ReadManifest,
-    RootDir,
-    RunDir,
-    Seed,
-    Subject,
-    TrainManifest,
-)
 
 TARGETS = "Targets"
 
 
 def evaluate(
-    checkpoint: Checkpoint = "best",
-    manifest: ReadManifest = None,
-    train_manifest: TrainManifest = None,
-    root_dir: RootDir = None,
-    subject: Subject = "column",
-    limit: Limit = None,
-    output: Output = None,
+    checkpoint: options.Checkpoint = "best",
+    manifest: options.ReadManifest = None,
+    train_manifest: options.TrainManifest = None,
+    root_dir: options.RootDir = None,
+    subject: options.Subject = "column",
+    limit: options.Limit = None,
+    output: options.Output = None,
     perceptual_weights: Annotated[
         str | None,
         typer.Option(
             "--perceptual-weights",
-            help="Weights of VGG16 for the feature distance: imagenet, none, or a file.  "
-            "[default: where they are at hand, without download]",
+            help="Weights of VGG16 for the feature distance: imagenet, none, or a file. By default where "
+            "they are at hand, without download.",
         ),
     ] = None,
     target_psnr: Annotated[
@@ -60,12 +46,12 @@ def evaluate(
     fail_under_psnr: Annotated[
         float | None, typer.Option("--fail-under-psnr", help="Exit with 1 when PSNR is less, for scripts.")
     ] = None,
-    batch_size: BatchSize = 64,
-    num_workers: NumWorkers = 4,
-    device: Device = "auto",
-    seed: Seed = 0,
-    run_dir: RunDir = Path("runs"),
-    json: AsJson = False,
+    batch_size: options.BatchSize = 64,
+    num_workers: options.NumWorkers = 4,
+    device: options.Device = "auto",
+    seed: options.Seed = 0,
+    run_dir: options.RunDir = Path("runs"),
+    json: options.AsJson = False,
 ) -> None:
     """Measure a teacher on ears that it never saw, beside baselines."""
     from rich.console import Console
