@@ -14,6 +14,7 @@ from earcli.data.augment import affine_grid
 from earcli.data.batches import as_images
 from earcli.data.cache import load_crops
 from earcli.data.manifest import read_manifest
+from earcli.errors import DataError
 from earcli.losses.perceptual import random_vgg
 from earcli.models.convolution import Conv3x3, conv3x3_as_product
 from earcli.models.encoder import EarEncoder
@@ -109,7 +110,7 @@ def test_a_bench_measures_every_phase_and_counts_every_convolution(
     monkeypatch.setattr("earcli.training.bench_loader.LOADER_SECONDS", 0.2)
     config = replace(config, precision="32", batch_size=2)
     crops = load_crops(read_manifest(config.train_manifest), config.image_size, config.run_dir / ".cache", 2)
-    result = bench_train(config, crops, None, 1, True, lambda *_: None)
+    result = bench_train(config, crops, None, None, 1, True, lambda *_: None)
     names = ["data", "augmentation", "encoder", "decoder", "objective", "metrics", "backward", "clipping"]
     assert list(result["phases_ms"]) == [*names, "optimiser", "average"]
     assert all(value > 0 for name, value in result["phases_ms"].items() if name != "average")
@@ -130,3 +131,9 @@ def test_a_bench_measures_every_phase_and_counts_every_convolution(
 def test_the_grid_of_the_augmentation_is_torchs() -> None:
     theta = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(affine_grid(theta, 64), F.affine_grid(theta, [3, 3, 64, 64], align_corners=False))
+
+
+def test_a_bench_wants_a_full_batch(config: TrainConfig) -> None:
+    crops = load_crops(read_manifest(config.train_manifest), config.image_size, config.run_dir / ".cache", 2)
+    with pytest.raises(DataError, match="24 training pictures do not fill one batch of 25"):
+        bench_train(replace(config, batch_size=25), crops, None, None, 1, False, lambda *_: None)

@@ -41,13 +41,14 @@ def train(
 
     from earcli.files import replacing
     from earcli.losses.perceptual import random_vgg
-    from earcli.models.weights import read_vgg
+    from earcli.models.weights import read_trunk, read_vgg
     from earcli.reporting.benchmarks import step_markdown, step_tables, title
     from earcli.reporting.console import ProgressBar
     from earcli.training.bench import bench_train
     from earcli.training.precision import choose_precision
 
     config = choose_precision(resolve(preset, {"weights": "none"}, knobs))
+    trunk = read_trunk(config.resnet_version, config.weights)
     drawn = "perceptual_weights" not in knobs and config.perceptual_weights == "imagenet"
     vgg = random_vgg(torch.Generator().manual_seed(0)) if drawn else read_vgg(config.perceptual_weights)
     console = Console(stderr=as_json)
@@ -59,7 +60,9 @@ def train(
             "precision": config.precision,
             "image_size": config.image_size,
             "vgg16": None if vgg is None else "random" if drawn else config.perceptual_weights,
-            **bench_train(config, crops, vgg if config.perceptual_weight else None, steps, against_naive, progress),
+            **bench_train(
+                config, crops, trunk, vgg if config.perceptual_weight else None, steps, against_naive, progress
+            ),
         }
     if output is not None:
         for name, text in (("train.json", json.dumps(result, indent=2)), ("train.md", step_markdown(result))):
@@ -81,7 +84,8 @@ def _crops(config: TrainConfig, given: bool, folder: Path, progress: "Progress")
     from earcli.data.synthetic import write_set
 
     if not given:
-        write_set(folder / "ears", DRAWN_EARS, config.seed, progress)
+        # a fifth of them is for validation
+        write_set(folder / "ears", max(DRAWN_EARS, 2 * config.batch_size), config.seed, progress)
     manifest = read_manifest(config.train_manifest if given else folder / "ears" / "train_teacher.npy", config.root_dir)
     cache = config.run_dir / ".cache" if given else folder / "cache"
     return load_crops(

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from earcli.data.cache import Crops
+from earcli.errors import DataError
 
 
 class Batch(TypedDict):
@@ -88,3 +89,14 @@ def batch_loader(crops: Crops, batches: EpochBatches) -> DataLoader[Batch]:
         num_workers=0,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+def full_batches(count: int, size: int) -> int:
+    """How many whole batches of `size` there are in `count` samples.
+
+    Raises:
+        DataError: not one.
+    """
+    if count < size:
+        raise DataError(f"{count} training pictures do not fill one batch of {size}. Lower --batch-size.")
+    return count // size

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from earcli.config import TrainConfig
-from earcli.data.batches import Batch, EpochBatches, as_images, batch_loader
+from earcli.data.batches import Batch, EpochBatches, as_images, batch_loader, full_batches
 from earcli.data.cache import Crops, Progress
 from earcli.losses.objective import Objective
 from earcli.training.bench_loader import naive_picture, time_loader
@@ -29,6 +29,7 @@ PEAK_RUNS = 8
 def bench_train(
     config: TrainConfig,
     crops: Crops,
+    trunk: dict[str, Tensor] | None,
     vgg: dict[str, Tensor] | None,
     steps: int,
     against_naive: bool,
@@ -38,12 +39,16 @@ def bench_train(
 
     Args:
         config: its precision chosen; on CUDA the first device is used, and 16-mixed goes without a loss scale.
+        trunk: weights that the trunk starts from; None leaves them random.
         vgg: weights of VGG16, random ones serve; None leaves the perceptual term out.
         steps: that are timed, after a warm-up.
         against_naive: also measure `NaiveStep`, before this process changes how it allocates memory.
 
     Returns:
         Plain values: milliseconds, images/s, GFLOP (a multiplication and an addition are two), MiB.
+
+    Raises:
+        DataError: the set is smaller than a batch.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     before = resident_memory(device)
@@ -53,7 +58,7 @@ def bench_train(
         "device": str(device),
         "batch_size": config.batch_size,
     }
-    module = TeacherModule(config, max(len(crops) // config.batch_size, 1), None, vgg)
+    module = TeacherModule(config, full_batches(len(crops), config.batch_size), trunk, vgg)
     if against_naive:
         result["naive"] = time_naive(config, module, crops, vgg, max(steps // 2, 2), progress)
     keep_freed_memory()

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from earcli.config import TrainConfig
+from earcli.data.batches import as_images
 from earcli.losses.objective import Objective
 from earcli.losses.perceptual import PerceptualLoss, random_vgg
 from earcli.models.vae import EarVAE
@@ -65,7 +66,7 @@ def random_pixels(count: int, size: int) -> Tensor:
 
 def check_encoder(config: TrainConfig, model: EarVAE, pixels: Tensor) -> Iterator[Check]:
     part = "encoder"
-    images = pixels.float() / 127.5 - 1
+    images = as_images(pixels)
     size, width = config.image_size, model.encoder.width
     with torch.no_grad():
         features = model.encoder.eval().extract_features(images)
@@ -87,7 +88,7 @@ def check_vae(model: EarVAE, pixels: Tensor) -> Iterator[Check]:
     yield Check(part, "parameters", f"{count / 1e6:.2f} M", f"{PARAMETERS / 1e6:.2f} M, to 1%", near)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     yield Check(part, "trainable", f"{trainable / count:.0%}", "100%", trainable == count)
-    images = pixels.float() / 127.5 - 1
+    images = as_images(pixels)
     with torch.no_grad():
         first, second = (model.eval()(images).reconstruction for _ in range(2))
         drawn = model.sample(2, torch.Generator(images.device).manual_seed(0))
@@ -171,7 +172,7 @@ def check_speed(config: TrainConfig, module: TeacherModule, pixels: Tensor) -> I
     optimizer: torch.optim.Optimizer = module.configure_optimizers()["optimizer"]
     for size in BATCHES:
         batch = {"pixels": pixels[:size], "subject": torch.full((size,), -1, device=device)}
-        images = batch["pixels"].float() / 127.5 - 1
+        images = as_images(batch["pixels"])
 
         def forward(images: Tensor = images) -> None:
             with torch.no_grad(), precision_context(config, device):

@@ -15,8 +15,9 @@ from pytorch_lightning.callbacks import EarlyStopping
 from torch import Tensor
 
 from earcli.config import TrainConfig
+from earcli.data.batches import full_batches
 from earcli.data.cache import Crops
-from earcli.errors import ConfigError, DataError, TrainingError
+from earcli.errors import ConfigError, TrainingError
 from earcli.runs import RunFolder
 from earcli.training.callbacks import Bookkeeper, GracefulStop, Reporter
 from earcli.training.checkpoint import SafeCheckpointIO
@@ -69,12 +70,7 @@ def train_teacher(
     try:
         with quiet_lightning():
             trainer = make_trainer(config, callbacks)
-            per_epoch = len(train) // (config.batch_size * trainer.world_size)
-            if not per_epoch:
-                wanted = config.batch_size * trainer.world_size
-                raise DataError(
-                    f"{len(train)} training pictures do not fill one batch of {wanted}. Lower --batch-size."
-                )
+            per_epoch = full_batches(len(train), config.batch_size * trainer.world_size)
             steps = math.ceil(per_epoch / config.accumulate)
             module = TeacherModule(config, steps, pretrained.trunk, pretrained.vgg)
             data = CropDataModule(train, val, config.batch_size, config.seed)
