@@ -3,46 +3,11 @@
 The flags, `hparams.yaml`, the hyper-parameters in a checkpoint and the table in the docs all come from here.
 """
 
-import dataclasses
-import difflib
-import math
-import types
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
-import yaml
-
-from earcli.errors import ConfigError
-
-Check = Callable[[Any], str | None]
-"""Returns what was wanted, as words that follow "must be", or None when the value is fine."""
-
-
-def knob(default: Any, help: str, check: Check | None = None, *, resumable: bool = False) -> Any:
-    """A dataclass field with its help and check; `resumable` knobs may change when a run is resumed."""
-    return field(default=default, metadata={"help": help, "check": check, "resumable": resumable})
-
-
-def at_least(low: float) -> Check:
-    return lambda value: None if value >= low else f"{low} or more"
-
-
-def above(low: float) -> Check:
-    return lambda value: None if value > low else f"more than {low}"
-
-
-def between(low: float, high: float) -> Check:
-    return lambda value: None if low <= value <= high else f"between {low} and {high}"
-
-
-def below_one(value: float) -> str | None:
-    return None if 0 <= value < 1 else "0 or more and less than 1"
-
-
-def image_side(value: int) -> str | None:
-    return None if 64 <= value <= 256 and value % 32 == 0 else "a multiple of 32 from 64 to 256"
+from earcli.knobs import Knobs, above, at_least, below_one, between, image_side, knob, plain_name
 
 
 @dataclass(frozen=True)
@@ -129,7 +94,7 @@ class RunConfig:
     """Run"""
 
     run_dir: Path = knob(Path("runs"), "Folder of all runs.", resumable=True)
-    run_name: str = knob("ear_vae", "Name of the run: RUN_DIR/RUN_NAME/version_N.")
+    run_name: str = knob("ear_vae", "Name of the run: RUN_DIR/RUN_NAME/version_N.", plain_name)
     seed: int = knob(0, "Seed of order, augmentation, noise and initial weights.", between(0, 2**31 - 1))
     precision: Literal["auto", "32", "16-mixed", "bf16-mixed"] = knob(
         "auto", "auto is 16-mixed on CUDA, bf16-mixed on a CPU that has it, else 32.", resumable=True
@@ -138,45 +103,6 @@ class RunConfig:
     num_nodes: int = knob(1, "Machines.", at_least(1), resumable=True)
     strategy: str = knob("auto", "Lightning's strategy, such as ddp.", resumable=True)
 
-
-@dataclass(frozen=True)
-class TrainConfig(RunConfig, DataConfig, OptimConfig, AnnealingConfig, ObjectiveConfig, ModelConfig):
-    """All knobs of one training run, flat: a field `latent_dim` is the flag `--latent-dim`.
-
-    Raises:
-        ConfigError: a value that a knob cannot have, or two that do not go together.
-    """
-
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            check, value = item.metadata["check"], getattr(self, item.name)
-            wanted = check(value) if check is not None and value is not None else None
-            if isinstance(value, float) and not math.isfinite(value):
-                wanted = "a finite number"
-            if wanted is not None:
-                raise ConfigError(f"{flag(item.name)} must be {wanted}, got {value}.")
-        if not self.run_name or Path(self.run_name).name != self.run_name:
-            raise ConfigError(f"--run-name must be a plain folder name, got {self.run_name!r}.")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], source: str) -> Self:
-        """Builds a configuration from plain values (YAML, a checkpoint); `source` names them in errors.
-
-        Raises:
-            ConfigError: an unknown key, or a value of another type than its knob's.
-        """
-        return cls(**plain_to_knobs(values, source))
-
-    def to_dict(self) -> dict[str, Any]:
-        """The plain values (str, int, float, bool, None) that `from_dict` reads."""
-        return {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self).items()}
-
-    def to_yaml(self) -> str:
-        text: str = yaml.safe_dump(self.to_dict(), sort_keys=False)
-        return text
-
-
-GROUPS = (ModelConfig, ObjectiveConfig, AnnealingConfig, OptimConfig, DataConfig, RunConfig)
 
 PRESETS: dict[str, dict[str, Any]] = {
     "full": {},
@@ -209,70 +135,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def flag(name: str) -> str:
-    """The flag of a knob: `latent_dim` is `--latent-dim`."""
-    return "--" + name.replace("_", "-")
+@dataclass(frozen=True)
+class TrainConfig(Knobs, RunConfig, DataConfig, OptimConfig, AnnealingConfig, ObjectiveConfig, ModelConfig):
+    """All knobs of `ear train`."""
 
-
-def read_config_file(path: Path) -> dict[str, Any]:
-    """Reads a YAML file of knobs.
-
-    Raises:
-        ConfigError: the file cannot be read, is no YAML mapping, or names a knob that does not exist.
-    """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config {path} cannot be read: {error}.") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--config {path} is not YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"--config {path} must hold `name: value` lines, got {type(values).__name__}.")
-    return plain_to_knobs(values, f"--config {path}")
-
-
-def resolve(preset: str, from_file: Mapping[str, Any], from_flags: Mapping[str, Any]) -> TrainConfig:
-    """The configuration of a run: a flag wins over the file, the file over the preset, the preset over defaults.
-
-    Raises:
-        ConfigError: an unknown preset, or a value that a knob cannot have.
-    """
-    if preset not in PRESETS:
-        raise ConfigError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}.")
-    return TrainConfig(**{**PRESETS[preset], **from_file, **from_flags})
-
-
-def plain_to_knobs(values: Mapping[Any, Any], source: str) -> dict[str, Any]:
-    """Checks names and types of plain values and turns paths into Path."""
-    hints = get_type_hints(TrainConfig)
-    known = {f.name for f in fields(TrainConfig)}
-    result = {}
-    for key, value in values.items():
-        name = str(key).replace("-", "_")
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise ConfigError(f"{source} has {key!r}, which is no knob{f'; did you mean {near[0]}?' if near else '.'}")
-        result[name] = _typed(value, hints[name], f"{source}: {name}")
-    return result
-
-
-def _typed(value: Any, wanted: Any, where: str) -> Any:
-    if get_origin(wanted) is Literal:
-        # YAML reads an unquoted 32 as a number
-        if str(value) in get_args(wanted):
-            return str(value)
-        raise ConfigError(f"{where} must be one of {', '.join(get_args(wanted))}, got {value!r}.")
-    if get_origin(wanted) in (Union, types.UnionType):
-        return None if value is None else _typed(value, get_args(wanted)[0], where)
-    if wanted is Path and isinstance(value, str):
-        return Path(value)
-    if wanted is str and isinstance(value, str | int) and not isinstance(value, bool):
-        return str(value)
-    if wanted is float and isinstance(value, int | float | str) and not isinstance(value, bool):
-        try:
-            return float(value)  # YAML 1.1 reads 1e-3 as a string
-        except ValueError:
-            pass
-    if wanted in (int, bool) and type(value) is wanted:
-        return value
-    raise ConfigError(f"{where} must be of type {wanted.__name__.lower()}, got {value!r}.")
+    GROUPS = (ModelConfig, ObjectiveConfig, AnnealingConfig, OptimConfig, DataConfig, RunConfig)
+    PRESETS = PRESETS

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from earcli.config import GROUPS, TrainConfig, flag
+from earcli.knobs import Knobs, flag
 
 Checkpoint = Annotated[
     str,
@@ -48,14 +48,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON; 
 Command = Callable[..., None]
 
 
-def with_knobs(*, resumable_only: bool = False) -> Callable[[Command], Command]:
-    """Adds the knobs of `TrainConfig` to a command, which receives those that were given as the dict `knobs`.
+def with_knobs(*kinds: type[Knobs], resumable_only: bool = False) -> Callable[[Command], Command]:
+    """Adds the knobs of configurations to a command, which receives those that were given as the dict `knobs`.
 
-    The command's first parameter must be `ctx: typer.Context`.
+    The command's first parameter must be `ctx: typer.Context`. A knob that several kinds have is one option.
     """
-    hints = get_type_hints(TrainConfig)
-    every = [(f, group.__doc__) for group in GROUPS for f in fields(group)]
-    chosen = [(f, panel) for f, panel in every if f.metadata["resumable"] or not resumable_only]
+    hints = {name: hint for kind in kinds for name, hint in get_type_hints(kind).items()}
+    every = {f.name: (f, group.__doc__) for kind in kinds for group in kind.GROUPS for f in fields(group)}
+    chosen = [(f, panel) for f, panel in every.values() if f.metadata["resumable"] or not resumable_only]
 
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command)

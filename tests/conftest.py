@@ -12,7 +12,7 @@ import pytest
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what the tests pin down is pinned down for a CPU
 
-from earcli.config import TrainConfig, resolve
+from earcli.config import TrainConfig
 from earcli.data import synthetic
 from earcli.data.cache import load_crops
 from earcli.data.manifest import read_manifest, write_manifest
@@ -41,7 +41,7 @@ def ears(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def config(ears: Path, tmp_path: Path) -> TrainConfig:
     """A run that takes seconds: 8 pictures, 2 steps an epoch, fp32."""
-    base = resolve("tiny", {}, {})
+    base = TrainConfig.resolve("tiny", {}, {})
     return replace(
         base,
         train_manifest=ears / "train_teacher.npy",
@@ -88,7 +88,7 @@ def trained(many_ears: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFol
         epoch = note = progress
 
     config = replace(
-        resolve("tiny", {}, {}),
+        TrainConfig.resolve("tiny", {}, {}),
         train_manifest=many_ears / "train_teacher.npy",
         val_manifest=many_ears / "val_teacher.npy",
         run_dir=tmp_path_factory.mktemp("trained") / "runs",
@@ -125,7 +125,7 @@ def teacher(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from earcli.training.checkpoint import write_checkpoint
 
     sets = {"train_manifest": ears / "train_teacher.npy", "val_manifest": ears / "val_teacher.npy"}
-    config = resolve("tiny", {}, {**sets, "latent_dim": 8})
+    config = TrainConfig.resolve("tiny", {}, {**sets, "latent_dim": 8})
     torch.manual_seed(0)
     model = EarVAE(config.latent_dim, config.image_size, config.resnet_version)
     for module in model.modules():

@@ -63,7 +63,8 @@ def test_print_config_shows_what_a_run_would_use(tmp_path: Path) -> None:
 def test_every_knob_is_a_flag_with_its_default_in_the_help() -> None:
     from dataclasses import fields
 
-    from earcli.config import TrainConfig, flag
+    from earcli.config import TrainConfig
+    from earcli.knobs import flag
 
     text = ear("train", "--help").stdout
     for item in fields(TrainConfig):

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from earcli.config import PRESETS, TrainConfig, read_config_file, resolve
+from earcli.config import PRESETS, TrainConfig
 from earcli.errors import ConfigError
 
 
 def test_a_flag_wins_over_the_file_the_file_over_the_preset_the_preset_over_the_default() -> None:
-    config = resolve("small", {"lr": 0.5, "latent_dim": 7}, {"lr": 0.25})
+    config = TrainConfig.resolve("small", {"lr": 0.5, "latent_dim": 7}, {"lr": 0.25})
     assert (config.lr, config.latent_dim, config.image_size, config.seed) == (0.25, 7, 64, 0)
 
 
 def test_the_defaults_are_the_full_preset() -> None:
-    config = resolve("full", {}, {})
+    config = TrainConfig.resolve("full", {}, {})
     assert config == TrainConfig()
     assert (config.image_size, config.latent_dim, config.resnet_version) == (128, 1024, "resnet50")
     assert (config.kl_weight, config.kl_anneal_threshold_psnr, config.kl_anneal_epochs) == (0.01, 24.0, 10)
@@ -24,7 +24,7 @@ def test_the_defaults_are_the_full_preset() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_is_valid_and_small_ones_download_nothing(preset: str) -> None:
-    config = resolve(preset, {}, {})
+    config = TrainConfig.resolve(preset, {}, {})
     if preset != "full":
         assert (config.weights, config.perceptual_weights) == ("none", "none")
 
@@ -45,7 +45,7 @@ def test_every_preset_is_valid_and_small_ones_download_nothing(preset: str) -> N
 )
 def test_a_value_that_cannot_be_names_its_flag(knob: str, value: object, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        resolve("full", {}, {knob: value})
+        TrainConfig.resolve("full", {}, {knob: value})
     assert str(caught.value) == message
 
 
@@ -53,7 +53,7 @@ def test_what_is_printed_can_be_read_back(tmp_path: Path) -> None:
     config = dataclasses.replace(TrainConfig(), root_dir=Path("x"), precision="32", lr=1e-5, limit_val=3)
     path = tmp_path / "config.yaml"
     path.write_text(config.to_yaml())
-    assert resolve("full", read_config_file(path), {}) == config
+    assert TrainConfig.resolve("full", TrainConfig.read_file(path), {}) == config
     assert all(isinstance(v, str | int | float | bool | None) for v in config.to_dict().values())
 
 
@@ -72,7 +72,7 @@ def test_a_file_of_knobs_that_is_wrong_says_where(tmp_path: Path, text: str, mes
     path = tmp_path / "config.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        read_config_file(path)
+        TrainConfig.read_file(path)
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
 
@@ -81,5 +81,5 @@ def test_yaml_cannot_build_objects(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("lr: !!python/object/apply:os.system ['touch pwned']")
     with pytest.raises(ConfigError):
-        read_config_file(path)
+        TrainConfig.read_file(path)
     assert isinstance(yaml.safe_load(TrainConfig().to_yaml())["lr"], float)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from earcli.config import TrainConfig, resolve
+from earcli.config import TrainConfig
 from earcli.data.augment import affine_grid
 from earcli.data.batches import as_images
 from earcli.data.cache import load_crops
@@ -90,7 +90,7 @@ def test_adamw_is_adamw_in_any_layout(fused: bool) -> None:
 @pytest.mark.parametrize(("precision", "bound"), [("32", 1e-5), ("bf16-mixed", 2e-2)])
 def test_the_fast_step_has_the_loss_of_the_straightforward_one(precision: str, bound: float) -> None:
     knobs = {"weights": "none", "precision": precision, "batch_size": 4, "augment": "none"}
-    config = resolve("tiny", {}, {**knobs, "perceptual_weights": "unused", "kl_anneal_epochs": 0})
+    config = TrainConfig.resolve("tiny", {}, {**knobs, "perceptual_weights": "unused", "kl_anneal_epochs": 0})
     vgg = random_vgg(torch.Generator().manual_seed(0))
     torch.manual_seed(0)
     module = TeacherModule(config, 1, None, vgg).train()

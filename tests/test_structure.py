@@ -19,6 +19,7 @@ LAYERS = (
     ("losses", "models", "data", "metrics"),
     ("runs",),
     ("files", "config"),
+    ("knobs",),
     ("errors", "__init__"),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}

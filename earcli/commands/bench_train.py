@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from earcli.config import TrainConfig, resolve
+from earcli.config import TrainConfig
 from earcli.options import with_knobs
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 DRAWN_EARS = 64
 
 
-@with_knobs()
+@with_knobs(TrainConfig)
 def train(
     ctx: typer.Context,
     preset: Annotated[str, typer.Option("--preset", help="Where defaults come from: full, small, tiny.")] = "full",
@@ -47,7 +47,7 @@ def train(
     from earcli.training.bench import bench_train
     from earcli.training.precision import choose_precision
 
-    config = choose_precision(resolve(preset, {"weights": "none"}, knobs))
+    config = choose_precision(TrainConfig.resolve(preset, {"weights": "none"}, knobs))
     trunk = read_trunk(config.resnet_version, config.weights)
     drawn = "perceptual_weights" not in knobs and config.perceptual_weights == "imagenet"
     vgg = random_vgg(torch.Generator().manual_seed(0)) if drawn else read_vgg(config.perceptual_weights)

@@ -4,10 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
+from earcli.config import TrainConfig
 from earcli.options import with_knobs
 
 
-@with_knobs(resumable_only=True)
+@with_knobs(TrainConfig, resumable_only=True)
 def resume(
     ctx: typer.Context,
     checkpoint: Annotated[

@@ -19,7 +19,7 @@ def selftest(
 
     from rich.console import Console
 
-    from earcli.config import resolve
+    from earcli.config import TrainConfig
     from earcli.errors import SelfTestError
     from earcli.reporting.console import ProgressBar, show_parts
     from earcli.training.environment import environment
@@ -29,7 +29,7 @@ def selftest(
     from earcli.training.walkthrough import run_commands
 
     console = Console(stderr=json)
-    config = choose_precision(resolve("full", {}, {"weights": "none"}))
+    config = choose_precision(TrainConfig.resolve("full", {}, {"weights": "none"}))
     facts = environment(config)
     checks: list[Check] = []
     with ProgressBar(console) as progress, quiet_lightning():

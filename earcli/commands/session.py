@@ -12,9 +12,10 @@ from rich.console import Console
 
 from earcli.analysis.baselines import mean_image_psnr
 from earcli.commands.source import crops_of
-from earcli.config import TrainConfig, flag
+from earcli.config import TrainConfig
 from earcli.data.manifest import read_manifest
 from earcli.errors import CheckpointError, ConfigError
+from earcli.knobs import flag
 from earcli.models.weights import read_checkpoint, read_trunk, read_vgg
 from earcli.reporting.console import ProgressBar, TrainingReport
 from earcli.runs import RunFolder, find_checkpoint

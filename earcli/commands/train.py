@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from earcli.config import read_config_file, resolve
+from earcli.config import TrainConfig
 from earcli.errors import ConfigError
 from earcli.options import with_knobs
 
 
-@with_knobs()
+@with_knobs(TrainConfig)
 def train(
     ctx: typer.Context,
     preset: Annotated[
@@ -34,7 +34,7 @@ def train(
 
         take_up(resume, knobs)
         return
-    chosen = resolve(preset, read_config_file(config) if config else {}, knobs)
+    chosen = TrainConfig.resolve(preset, TrainConfig.read_file(config) if config else {}, knobs)
     if print_config:
         typer.echo(chosen.to_yaml(), nl=False)
         return

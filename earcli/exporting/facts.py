@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from earcli import __version__
-from earcli.config import TrainConfig, image_side
+from earcli.config import TrainConfig
 from earcli.errors import CheckpointError
+from earcli.knobs import image_side
 
 NUMBERS = ("image_size", "latent_dim")
 
