@@ -84,9 +84,15 @@ class DataConfig:
         None, "Folder that relative paths start from. By default the manifest's.", resumable=True
     )
     augment: Literal["none", "light", "strong"] = knob("light", "How much training pictures are varied.")
+    num_workers: int = knob(4, "Threads that decode pictures into the pixel cache.", at_least(1), resumable=True)
+
+
+@dataclass(frozen=True)
+class TeacherDataConfig(DataConfig):
+    """Data"""
+
     limit_train: int | None = knob(None, "Train on so many pictures only, drawn by --seed.", at_least(1))
     limit_val: int | None = knob(None, "Validate on so many pictures only, drawn by --seed.", at_least(1))
-    num_workers: int = knob(4, "Threads that decode pictures into the pixel cache.", at_least(1), resumable=True)
 
 
 @dataclass(frozen=True)
@@ -136,8 +142,13 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class TrainConfig(Knobs, RunConfig, DataConfig, OptimConfig, AnnealingConfig, ObjectiveConfig, ModelConfig):
+class AnyRunConfig(Knobs, RunConfig, DataConfig, OptimConfig):
+    """The knobs that every kind of run has."""
+
+
+@dataclass(frozen=True)
+class TrainConfig(AnyRunConfig, TeacherDataConfig, AnnealingConfig, ObjectiveConfig, ModelConfig):
     """All knobs of `ear train`."""
 
-    GROUPS = (ModelConfig, ObjectiveConfig, AnnealingConfig, OptimConfig, DataConfig, RunConfig)
+    GROUPS = (ModelConfig, ObjectiveConfig, AnnealingConfig, OptimConfig, TeacherDataConfig, RunConfig)
     PRESETS = PRESETS

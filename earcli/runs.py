@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from earcli.config import TrainConfig
 from earcli.errors import CheckpointError, RunError
 from earcli.files import replacing, write_records
+from earcli.knobs import Knobs
 
 BEST_NAME = re.compile(r"epoch=(\d+)-val_loss=(-?[\d.]+)\.ckpt$")
 
@@ -32,10 +32,6 @@ class RunFolder:
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
 
-    @property
-    def reconstructions(self) -> Path:
-        return self.path / "reconstructions"
-
     @classmethod
     def of(cls, checkpoint: Path) -> "RunFolder":
         """The run folder that a checkpoint lies in.
@@ -50,7 +46,7 @@ class RunFolder:
             )
         return run
 
-    def write_start(self, config: TrainConfig, skipped: Mapping[str, str]) -> None:
+    def write_start(self, config: Knobs, skipped: Mapping[str, str]) -> None:
         """Writes what is known before the first step: `hparams.yaml`, and `skipped.csv` where pictures were left out.
 
         Args:

@@ -22,8 +22,9 @@ from earcli.errors import ConfigError, DataError, RunError, TrainingError
 from earcli.metrics.image import psnr, to_unit
 from earcli.models.vae import EarVAE
 from earcli.runs import RunFolder
+from earcli.training.base import update_average
 from earcli.training.callbacks import InterruptedTraining
-from earcli.training.module import TeacherModule, update_average
+from earcli.training.module import TeacherModule
 from earcli.training.precision import choose_precision
 from earcli.training.trainer import Pretrained, train_teacher
 

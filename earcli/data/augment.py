@@ -43,23 +43,38 @@ def augment(images: Tensor, strength: Strength | None, generator: torch.Generato
     """
     if strength is None:
         return images
-    count, device = len(images), images.device
-
-    def draw(reach: float, columns: int = 1) -> Tensor:
-        return (torch.rand(count, columns, generator=generator, device=device) * 2 - 1) * reach
-
-    flip = torch.where(torch.rand(count, 1, generator=generator, device=device) < 0.5, -1.0, 1.0)
-    angle, zoom = draw(math.radians(strength.rotate)), 1 + draw(strength.zoom)
-    cos, sin = angle.cos() * zoom, angle.sin() * zoom
-    shift = draw(2 * strength.shift, 2)  # the grid is two units wide
-    theta = torch.stack(
-        [torch.cat([cos * flip, -sin, shift[:, :1]], 1), torch.cat([sin * flip, cos, shift[:, 1:]], 1)], 1
-    )  # (B, 2, 3)
-    grid = affine_grid(theta, images.shape[-1])
+    grid = affine_grid(draw_pose(len(images), strength, generator), images.shape[-1])
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    gain = (1 + draw(strength.contrast)) * (1 + draw(strength.colour, 3))  # (B, 3)
-    offset = draw(2 * strength.brightness)
+    return relight(images, strength, generator)
+
+
+def draw_pose(count: int, strength: Strength, generator: torch.Generator) -> Tensor:
+    """A flip, turn, zoom and shift for each of `count` pictures: where in it every place of the result comes from.
+
+    Returns:
+        (count, 2, 3), for `affine_grid`.
+    """
+    flip = torch.where(torch.rand(count, 1, generator=generator, device=generator.device) < 0.5, -1.0, 1.0)
+    angle = _draw(count, math.radians(strength.rotate), generator)
+    zoom = 1 + _draw(count, strength.zoom, generator)
+    cos, sin = angle.cos() * zoom, angle.sin() * zoom
+    shift = _draw(count, 2 * strength.shift, generator, 2)  # the grid is two units wide
+    rows = [torch.cat([cos * flip, -sin, shift[:, :1]], 1), torch.cat([sin * flip, cos, shift[:, 1:]], 1)]
+    return torch.stack(rows, 1)
+
+
+def relight(images: Tensor, strength: Strength, generator: torch.Generator) -> Tensor:
+    """Changes contrast, colour and brightness of images in [-1, 1], each by its own draw."""
+    count = len(images)
+    gain = 1 + _draw(count, strength.contrast, generator)
+    gain = gain * (1 + _draw(count, strength.colour, generator, 3))  # (B, 3)
+    offset = _draw(count, 2 * strength.brightness, generator)
     return (images * gain[:, :, None, None] + offset[:, :, None, None]).clamp(-1, 1)
+
+
+def _draw(count: int, reach: float, generator: torch.Generator, columns: int = 1) -> Tensor:
+    """(count, columns), uniform from −reach to reach."""
+    return (torch.rand(count, columns, generator=generator, device=generator.device) * 2 - 1) * reach
 
 
 def affine_grid(theta: Tensor, side: int) -> Tensor:

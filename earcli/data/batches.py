@@ -31,6 +31,11 @@ def as_pixels(images: Tensor) -> NDArray[np.uint8]:
     return pixels.permute(0, 2, 3, 1).cpu().numpy()
 
 
+def spread(total: int, count: int) -> NDArray[np.int64]:
+    """Up to `count` indices, evenly from 0 to `total` − 1."""
+    return np.unique(np.linspace(0, total - 1, count).round().astype(np.int64))
+
+
 class CropDataset(Dataset[Batch]):
     """Cached crops, read a whole batch at a time."""
 

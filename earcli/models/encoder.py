@@ -1,15 +1,12 @@
 """The encoder: a ResNet trunk, three adaptation stages, and the two heads of the posterior."""
 
-from collections.abc import Mapping
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
-import torchvision
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from earcli.models.blocks import adaptation_stage, linear_range, start_nearly_linear
-from earcli.models.convolution import Conv3x3
+from earcli.models.blocks import adaptation_stage, start_nearly_linear
+from earcli.models.trunk import Trunk
 
 LOGVAR_RANGE = (-10.0, 10.0)
 FIRST_LOGVAR = -5.0
@@ -36,7 +33,7 @@ def base_width(trunk_channels: int) -> int:
     return max(trunk_channels // 4, 256)
 
 
-class EarEncoder(nn.Module):
+class EarEncoder(Trunk):
     """Maps images (B, 3, S, S) in [-1, 1] to a `Posterior` over latent_dim dimensions.
 
     A lateral connection (as Lin et al. 2017, arXiv:1612.03144, name it) adds a linear map of rank 64 of the stride-8
@@ -51,16 +48,9 @@ class EarEncoder(nn.Module):
     """
 
     def __init__(self, latent_dim: int, image_size: int, resnet_version: str, freeze_layers: int = 0) -> None:
-        super().__init__()
+        super().__init__(resnet_version, freeze_layers)
         self.image_size = image_size
-        resnet = torchvision.models.get_model(resnet_version, weights=None, zero_init_residual=True)
-        Conv3x3.replace_in(resnet)
-        for module in resnet.modules():
-            if isinstance(module, BasicBlock | Bottleneck) and module.downsample is not None:
-                linear_range(module.downsample[1])
-        self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
-        self.layers = nn.ModuleList([resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4])
-        channels = resnet.fc.in_features
+        channels = self.channels[-1]
         self.width = base_width(channels)
         self.adapt = nn.ModuleList(
             [
@@ -77,37 +67,7 @@ class EarEncoder(nn.Module):
         # a posterior of σ = 0.08 lets the code through from the first step; σ = 1 would drown it for many
         nn.init.zeros_(self.logvar_head.weight)
         nn.init.constant_(self.logvar_head.bias, FIRST_LOGVAR)
-        self.lateral = lateral(self.layers[1], (image_size // 8) ** 2, latent_dim)
-        self.freeze(freeze_layers)
-
-    def load_trunk(self, state: Mapping[str, Tensor]) -> None:
-        """Fills the trunk from a state dict of the same torchvision ResNet, without its classifier."""
-        names = {
-            "conv1.": "stem.0.",
-            "bn1.": "stem.1.",
-            **{f"layer{n + 1}.": f"layers.{n}." for n in range(4)},
-        }
-        renamed = {
-            names[p] + key.removeprefix(p): value for key, value in state.items() for p in names if key.startswith(p)
-        }
-        self.load_state_dict(renamed, strict=False)
-
-    def freeze(self, freeze_layers: int) -> None:
-        """Freezes the stem and the first `freeze_layers` layers of the trunk; 0 frees everything."""
-        self.frozen = [self.stem, *self.layers[:freeze_layers]] if freeze_layers else []
-        for module in (self.stem, *self.layers):
-            module.requires_grad_(module not in self.frozen)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        for module in self.frozen:
-            module.eval()
-        return self
-
-    def trunk_parameters(self) -> list[nn.Parameter]:
-        """The parameters that pretrained weights fill."""
-        return [*self.stem.parameters(), *self.layers.parameters()]
+        self.lateral = lateral(self.channels[1], (image_size // 8) ** 2, latent_dim)
 
     def extract_features(self, images: Tensor) -> dict[str, Tensor]:
         """The pyramid by name: `stride4`, `stride8`, `stride16`, `stride32`, `adapt1`, `adapt2`, `adapt3`.
@@ -117,12 +77,8 @@ class EarEncoder(nn.Module):
         Raises:
             ValueError: images of another shape than (B, 3, H, W) with H and W multiples of 32.
         """
-        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 32 or images.shape[3] % 32:
-            raise ValueError(f"images must be (B, 3, H, W), H and W multiples of 32, got {tuple(images.shape)}")
-        features = {}
-        x = self.stem(images)
-        for stride, layer in zip((4, 8, 16, 32), self.layers, strict=True):
-            features[f"stride{stride}"] = x = layer(x)
+        features = self.pyramid(images)
+        x = features["stride32"]
         for number, stage in enumerate(self.adapt, 1):
             features[f"adapt{number}"] = x = stage(x)
         return features
@@ -134,9 +90,8 @@ class EarEncoder(nn.Module):
         return Posterior(mu, self.logvar_head(x).float().clamp(*LOGVAR_RANGE))
 
 
-def lateral(layer: nn.Module, positions: int, latent_dim: int) -> nn.Sequential:
-    """A linear map of rank 64 from the features of `layer`, at `positions` positions, to the posterior mean."""
-    channels = next(m for m in reversed(list(layer.modules())) if isinstance(m, nn.BatchNorm2d)).num_features
+def lateral(channels: int, positions: int, latent_dim: int) -> nn.Sequential:
+    """A linear map of rank 64 from features of `channels` at `positions` positions to the posterior mean."""
     pick = nn.Conv2d(channels, LATERAL_CHANNELS, 1)
     shrink = nn.Linear(LATERAL_CHANNELS * positions, LATERAL_RANK, bias=False)
     widen = nn.Linear(LATERAL_RANK, latent_dim, bias=False)

@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,18 +13,15 @@ from numpy.typing import NDArray
 from pytorch_lightning import Callback, Trainer
 from torch.utils.tensorboard import SummaryWriter
 
-from earcli.config import TrainConfig
-from earcli.data.batches import as_images, as_pixels
-from earcli.data.cache import Crops
+from earcli.config import AnyRunConfig
 from earcli.errors import TrainingError
 from earcli.models.weights import AVERAGE_PREFIX, MODEL_PREFIX
-from earcli.reporting.plots import image_rows, save_image
+from earcli.reporting.plots import save_image
 from earcli.runs import RunFolder, create_run
+from earcli.training.base import EarModule
 from earcli.training.checkpoint import keep_best
-from earcli.training.module import TeacherModule
 
 CHECK_EVERY = 50
-SHOWN_EARS = 8
 
 
 class Reporter(Protocol):
@@ -46,17 +44,17 @@ class InterruptedTraining(Exception):  # noqa: N818 - no error: the run can be r
 class Bookkeeper(Callback):
     """Makes the run folder; at each epoch's end writes metrics, pictures, checkpoints; measures speed.
 
+    Args:
+        skipped: why a picture was left out, by its path.
+
     Attributes:
         run: the run folder; None until Lightning calls `setup`, unless a run is resumed.
     """
 
     def __init__(
-        self, config: TrainConfig, train: Crops, val: Crops, reporter: Reporter, run: RunFolder | None
+        self, config: AnyRunConfig, skipped: Mapping[str, str], reporter: Reporter, run: RunFolder | None
     ) -> None:
-        self.config, self.reporter, self.run = config, reporter, run
-        self.skipped = {item.path: item.reason for item in train.skipped + val.skipped}
-        spread = np.linspace(0, len(val) - 1, SHOWN_EARS).round().astype(int)
-        self.shown = np.array(val.pixels[np.unique(spread)])
+        self.config, self.skipped, self.reporter, self.run = config, skipped, reporter, run
         self.writer: SummaryWriter | None = None
         self.busy = self.waited = 0.0
         self.batches = 0
@@ -97,7 +95,7 @@ class Bookkeeper(Callback):
     ) -> None:
         self.reporter.progress("validating", batch_idx + 1, int(trainer.num_val_batches[0]))
 
-    def on_train_epoch_end(self, trainer: Trainer, module: TeacherModule) -> None:  # type: ignore[override]
+    def on_train_epoch_end(self, trainer: Trainer, module: EarModule) -> None:  # type: ignore[override]
         check_finite(module)
         elapsed = self.busy + self.waited
         samples = self.batches * module.config.batch_size * trainer.world_size
@@ -111,12 +109,12 @@ class Bookkeeper(Callback):
         self.busy = self.waited = 0.0
         self.batches = 0
         if self.writer is not None and self.run is not None:
-            picture = reconstruction_grid(trainer, module, self.shown)
-            save_image(self.run.reconstructions / f"epoch_{trainer.current_epoch:03d}.png", picture)
+            picture = drawing(trainer, module)
+            save_image(self.run.path / module.PICTURES / f"epoch_{trainer.current_epoch:03d}.png", picture)
             self.run.append_metrics(record)
             for name, value in record.items():
                 self.writer.add_scalar(name, value, trainer.current_epoch)
-            self.writer.add_image("reconstructions", picture, trainer.current_epoch, dataformats="HWC")
+            self.writer.add_image(module.PICTURES, picture, trainer.current_epoch, dataformats="HWC")
             self.writer.flush()
             content = slim_checkpoint(module, record)
             keep_best(self.run, content, module.config.run_name, trainer.current_epoch, record["val/loss"])
@@ -178,7 +176,7 @@ class GracefulStop(Callback):
             signal.signal(number, handler)
 
 
-def check_finite(module: TeacherModule) -> None:
+def check_finite(module: EarModule) -> None:
     """Raises TrainingError once a loss was NaN or infinite."""
     step = int(module.first_bad_step)
     if step < 0 and all(np.isfinite(value) for value in module.record.values()):
@@ -190,23 +188,22 @@ def check_finite(module: TeacherModule) -> None:
     )
 
 
-def slim_checkpoint(module: TeacherModule, record: dict[str, float]) -> dict[str, Any]:
+def slim_checkpoint(module: EarModule, record: dict[str, float]) -> dict[str, Any]:
     """Weights and hyper-parameters only: the average where there is one."""
-    kept = module.average if module.average is not None else module.model
     prefix = AVERAGE_PREFIX if module.average is not None else MODEL_PREFIX
     return {
-        "state_dict": {prefix + name: value for name, value in kept.state_dict().items()},
+        "state_dict": {prefix + name: value for name, value in module.network.state_dict().items()},
         "hyper_parameters": dict(module.hparams),
         "record": record,
     }
 
 
-def reconstruction_grid(trainer: Trainer, module: TeacherModule, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Ears (N, S, S, 3) above, what the model makes of them below; (H, W, 3)."""
-    images = as_images(torch.from_numpy(pixels).permute(0, 3, 1, 2).to(module.device))
-    network = module.average if module.average is not None else module.model
+def drawing(trainer: Trainer, module: EarModule) -> NDArray[np.uint8]:
+    """What `module.draw` gives, in eval mode and in the precision of training."""
+    network = module.network
     training = network.training
+    network.eval()
     with torch.no_grad(), trainer.precision_plugin.forward_context():
-        made = network.eval()(images).reconstruction
+        picture = module.draw()
     network.train(training)
-    return image_rows([pixels, as_pixels(made)])
+    return picture

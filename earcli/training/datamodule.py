@@ -5,7 +5,7 @@ from torch.utils.data import DataLoader
 
 from earcli.data.batches import Batch, EpochBatches, batch_loader
 from earcli.data.cache import Crops
-from earcli.training.module import epochs_done
+from earcli.training.base import epochs_done
 
 
 class CropDataModule(LightningDataModule):

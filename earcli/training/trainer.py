@@ -3,28 +3,31 @@
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning import Callback, LightningDataModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping
 from torch import Tensor
 
-from earcli.config import TrainConfig
+from earcli.config import AnyRunConfig, TrainConfig
 from earcli.data.batches import full_batches
 from earcli.data.cache import Crops
 from earcli.errors import ConfigError, TrainingError
 from earcli.runs import RunFolder
+from earcli.training.base import EarModule
 from earcli.training.callbacks import Bookkeeper, GracefulStop, Reporter
 from earcli.training.checkpoint import SafeCheckpointIO
 from earcli.training.datamodule import CropDataModule
 from earcli.training.memory import keep_freed_memory
 from earcli.training.module import TeacherModule
 
+Module = TypeVar("Module", bound=EarModule)
 EXPECTED_WARNINGS = (
     ".*does not have many workers.*",  # batches are copies out of a memory map
     ".*dataloader is not resumable.*",  # it is: CropDataModule starts it at the right batch
@@ -59,10 +62,37 @@ def train_teacher(
         TrainingError: the loss is not finite, or memory ran out.
         InterruptedTraining: a signal stopped it.
     """
+
+    def make(trainer: Trainer) -> tuple[TeacherModule, CropDataModule]:
+        per_epoch = full_batches(len(train), config.batch_size * trainer.world_size)
+        steps = math.ceil(per_epoch / config.accumulate)
+        module = TeacherModule(config, steps, pretrained.trunk, pretrained.vgg, val)
+        return module, CropDataModule(train, val, config.batch_size, config.seed)
+
+    skipped = {item.path: item.reason for item in train.skipped + val.skipped}
+    return fit(config, make, skipped, reporter, resume)
+
+
+def fit(
+    config: AnyRunConfig,
+    make: Callable[[Trainer], tuple[Module, LightningDataModule]],
+    skipped: Mapping[str, str],
+    reporter: Reporter,
+    resume: tuple[RunFolder, Path] | None,
+) -> tuple[RunFolder, Module]:
+    """Runs Lightning in a new run folder, or goes on in an old one.
+
+    Args:
+        make: gives what is trained, and the data, once it is known how many processes there are.
+        skipped: why a picture was left out, by its path.
+
+    Raises:
+        ConfigError, DataError, RunError, TrainingError, InterruptedTraining: see `train_teacher`.
+    """
     keep_freed_memory()
     seed_everything(config.seed, verbose=False)
     run, checkpoint = resume or (None, None)
-    keeper = Bookkeeper(config, train, val, reporter, run)
+    keeper = Bookkeeper(config, skipped, reporter, run)
     stop = GracefulStop(keeper)
     callbacks: list[Callback] = [keeper, stop]
     if config.early_stopping:
@@ -70,10 +100,7 @@ def train_teacher(
     try:
         with quiet_lightning():
             trainer = make_trainer(config, callbacks)
-            per_epoch = full_batches(len(train), config.batch_size * trainer.world_size)
-            steps = math.ceil(per_epoch / config.accumulate)
-            module = TeacherModule(config, steps, pretrained.trunk, pretrained.vgg)
-            data = CropDataModule(train, val, config.batch_size, config.seed)
+            module, data = make(trainer)
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except torch.OutOfMemoryError as error:
         smaller = max(config.batch_size // 2, 1)
@@ -86,7 +113,7 @@ def train_teacher(
     return keeper.run, module
 
 
-def make_trainer(config: TrainConfig, callbacks: list[Callback]) -> Trainer:
+def make_trainer(config: AnyRunConfig, callbacks: list[Callback]) -> Trainer:
     """Lightning's trainer for a configuration whose precision is chosen.
 
     Raises:
