@@ -19,8 +19,9 @@ def nme_each(points: Tensor, wanted: Tensor, visible: Tensor, norm: Tensor) -> T
         visible: (B, K) bool, the points that are labelled; an ear without any gets NaN.
         norm: (B,), the length that errors are shares of, in pixels, such as the diagonal of the box.
     """
-    distance = torch.linalg.vector_norm(points - wanted, dim=2)
-    return (distance * visible).sum(1) / visible.sum(1) / norm  # 0 / 0 is NaN
+    distance: Tensor = torch.linalg.vector_norm(points - wanted, dim=2)
+    mean: Tensor = (distance * visible).sum(1) / visible.sum(1)  # 0 / 0 is NaN
+    return mean / norm
 
 
 def failure_rate(errors: NDArray[np.floating], above: float = FAILED_ABOVE) -> float:
