@@ -1,6 +1,5 @@
 """What a knob is: a dataclass field with its default, help and check; and how configurations are read and written."""
 
-import dataclasses
 import difflib
 import math
 import types
@@ -124,7 +123,9 @@ class Knobs:
 
     def to_dict(self) -> dict[str, Any]:
         """The plain values (str, int, float, bool, None) that `from_dict` reads."""
-        return {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self).items()}
+        names = [item.name for group in self.GROUPS for item in fields(group)]
+        values = {name: getattr(self, name) for name in names}
+        return {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
 
     def to_yaml(self) -> str:
         text: str = yaml.safe_dump(self.to_dict(), sort_keys=False)

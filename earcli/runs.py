@@ -5,12 +5,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from earcli.errors import CheckpointError, RunError
 from earcli.files import replacing, write_records
 from earcli.knobs import Knobs
 
+Kind = Literal["teacher", "detector"]
 BEST_NAME = re.compile(r"epoch=(\d+)-val_loss=(-?[\d.]+)\.ckpt$")
 
 
@@ -27,6 +28,15 @@ class RunFolder:
     @property
     def last(self) -> Path:
         return self.checkpoints / "last.ckpt"
+
+    @property
+    def kind(self) -> Kind:
+        """What was trained here, by the knobs in `hparams.yaml`; a teacher where they are gone."""
+        try:
+            knobs = (self.path / "hparams.yaml").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return "teacher"
+        return "detector" if re.search(r"^landmarks:", knobs, re.MULTILINE) else "teacher"
 
     @property
     def metrics(self) -> Path:
@@ -119,8 +129,11 @@ def create_run(run_dir: Path, run_name: str) -> RunFolder:
         raise RunError(f"{parent} cannot be written ({error.strerror}). Give another --run-dir.") from error
 
 
-def find_checkpoint(wanted: str, run_dir: Path) -> Path:
+def find_checkpoint(wanted: str, run_dir: Path, kind: Kind | None = "teacher") -> Path:
     """The file that `--checkpoint` means: an existing path, or `last.ckpt` or `best` of the newest run that has one.
+
+    Args:
+        kind: what the run must have trained; None takes any.
 
     Raises:
         CheckpointError: there is no such file; the message lists what there is.
@@ -128,6 +141,7 @@ def find_checkpoint(wanted: str, run_dir: Path) -> Path:
     if Path(wanted).is_file():
         return Path(wanted)
     runs = [RunFolder(path) for path in run_dir.glob("*/version_*") if path.is_dir()]
+    runs = [run for run in runs if kind in (None, run.kind)]
     if wanted == "last.ckpt":
         found = [run.last for run in runs if run.last.is_file()]
     elif wanted == "best":
@@ -137,7 +151,8 @@ def find_checkpoint(wanted: str, run_dir: Path) -> Path:
             f"{wanted} does not exist. Give a file, last.ckpt or best (of the newest run in {run_dir})."
         )
     if not found:
+        what, maker = ("a detector's ", "ear finetune") if kind == "detector" else ("", "ear train")
         raise CheckpointError(
-            f"No run in {run_dir} has {wanted}. Train first (ear train), or give --run-dir or a file."
+            f"No run in {run_dir} has {what}{wanted}. Train first ({maker}), or give --run-dir or a file."
         )
     return max(found, key=lambda path: path.stat().st_mtime)

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from earcli.data.augment import STRENGTHS, augment
-from earcli.data.batches import CropDataset, EpochBatches
+from earcli.data.batches import EpochBatches, crop_dataset
 from earcli.data.cache import load_crops
 from earcli.data.images import BadPictureError, quiet_decoding, read_crop, read_picture
 from earcli.data.manifest import Manifest
@@ -211,7 +211,7 @@ def test_processes_share_each_batch_without_overlap(order: tuple[int, int] | Non
 def test_a_batch_is_pixels_and_subjects_of_its_samples(tmp_path: Path) -> None:
     fill(tmp_path, 4)
     crops = load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2)
-    batch = CropDataset(crops)[np.array([3, 1])]
+    batch = crop_dataset(crops)[np.array([3, 1])]
     assert batch["pixels"].shape == (2, 3, 32, 32)
     np.testing.assert_array_equal(batch["pixels"][0].permute(1, 2, 0), crops.pixels[3])
     assert batch["subject"].tolist() == [-1, -1]

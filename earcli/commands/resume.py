@@ -5,10 +5,11 @@ from typing import Annotated, Any
 import typer
 
 from earcli.config import TrainConfig
+from earcli.detector_config import FinetuneConfig
 from earcli.options import with_knobs
 
 
-@with_knobs(TrainConfig, resumable_only=True)
+@with_knobs(TrainConfig, FinetuneConfig, resumable_only=True)
 def resume(
     ctx: typer.Context,
     checkpoint: Annotated[

@@ -7,16 +7,18 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 
 from earcli.analysis.baselines import mean_image_psnr
+from earcli.commands.finetuning import finetune
 from earcli.commands.source import crops_of
-from earcli.config import TrainConfig
+from earcli.commands.stops import resume_command, stops_told
+from earcli.config import AnyRunConfig, TrainConfig
 from earcli.data.manifest import read_manifest
+from earcli.detector_config import FinetuneConfig
 from earcli.errors import CheckpointError, ConfigError
 from earcli.knobs import flag
-from earcli.models.weights import read_checkpoint, read_trunk, read_vgg
+from earcli.models.weights import kind_of, read_checkpoint, read_trunk, read_vgg
 from earcli.reporting.console import ProgressBar, TrainingReport
 from earcli.runs import RunFolder, find_checkpoint
 from earcli.training.precision import choose_precision
@@ -32,21 +34,27 @@ def take_up(wanted: str, knobs: Mapping[str, Any]) -> None:
         ConfigError: a knob that cannot change in the middle of a run, or nothing left to train.
         CheckpointError: no such checkpoint, or one without the optimiser's state.
     """
-    refused = [flag(f.name) for f in fields(TrainConfig) if f.name in knobs and not f.metadata["resumable"]]
-    if refused:
-        raise ConfigError(f"{', '.join(refused)} cannot change when a run is resumed. Start a new run for that.")
-    path = find_checkpoint(wanted, knobs.get("run_dir", Path("runs")))
-    checkpoint = read_checkpoint(path)
+    path = find_checkpoint(wanted, knobs.get("run_dir", Path("runs")), None)
+    checkpoint = read_checkpoint(path, None)
     if not {"optimizer_states", "ear"} <= checkpoint.keys():
         raise CheckpointError(f"{path} holds weights only, for use, not to go on from. Give the run's last.ckpt.")
     run = RunFolder.of(path)
+    detector = kind_of(checkpoint["hyper_parameters"]) == "detector"
+    kind: type[AnyRunConfig] = FinetuneConfig if detector else TrainConfig
+    resumable = {f.name for f in fields(kind) if f.metadata["resumable"]}
+    refused = [flag(name) for name in knobs if name not in resumable]
+    if refused:
+        raise ConfigError(f"{', '.join(refused)} cannot change when a run is resumed. Start a new run for that.")
     plain = {key: str(value) if isinstance(value, Path) else value for key, value in knobs.items()}
     place = {"run_dir": str(run.path.parents[1]), "run_name": run.path.parent.name}
-    config = TrainConfig.from_dict({**checkpoint["hyper_parameters"], **plain, **place}, str(path))
+    config = kind.from_dict({**checkpoint["hyper_parameters"], **plain, **place}, str(path))
     done = checkpoint["ear"]["epochs_done"]
     if done >= config.epochs:
         raise ConfigError(f"{path} has all of its {done} epochs. Give --epochs more than {done} to go on.")
-    train(config, (run, path))
+    if isinstance(config, FinetuneConfig):
+        finetune(config, (run, path))
+    elif isinstance(config, TrainConfig):
+        train(config, (run, path))
 
 
 def train(config: TrainConfig, resume: tuple[RunFolder, Path] | None = None) -> None:
@@ -65,23 +73,15 @@ def train(config: TrainConfig, resume: tuple[RunFolder, Path] | None = None) -> 
             crops_of(manifest, config.image_size, config.run_dir, config.num_workers, report)
             for manifest in (train_set, val_set)
         )
-        from earcli.training.callbacks import InterruptedTraining
         from earcli.training.trainer import Pretrained, train_teacher
 
         report.note(f"{len(train_crops)} ears to learn from, {len(val_crops)} to validate on; {config.precision}")
         if vgg is None:
             report.note("the perceptual term is off")
-        try:
+        with stops_told(report):
             run, module = train_teacher(config, train_crops, val_crops, Pretrained(trunk, vgg), report, resume)
-        except InterruptedTraining as stopped:
-            report.note(f"stopped; go on with: {resume_command(stopped.last)}" if stopped.last else "stopped")
-            raise typer.Exit(128 + stopped.signal_number) from None
     for line in summary(config, run, module, mean_image_psnr(train_crops.pixels, val_crops.pixels)):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
-
-
-def resume_command(checkpoint: Path, *more: str) -> str:
-    return shlex.join(["ear", "resume", str(checkpoint), *more])
 
 
 def summary(config: TrainConfig, run: RunFolder, module: "TeacherModule", baseline: float) -> list[str]:

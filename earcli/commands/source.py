@@ -113,5 +113,5 @@ def load_teacher(checkpoint: str, run_dir: Path, device: str = "auto") -> Teache
 
     target = choose_device(device)
     path = find_checkpoint(checkpoint, run_dir)
-    config = checkpoint_config(read_checkpoint(path), path)
+    config = checkpoint_config(read_checkpoint(path), path, TrainConfig)
     return Teacher(path, EarVAE.load_from_checkpoint(path).to(target), config)

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from earcli.curation.sources import LeftOut, Sample
 
-PADDING = 0.1
 SAME_BOX = 0.9
 SAME_DERIVED_BOX = 0.5
 
@@ -84,15 +83,8 @@ def _settle(ears: list[_Ear]) -> list[_Ear]:
 def _ear(sample: Sample) -> _Ear:
     box = np.array(sample.box)
     if np.isnan(box[0]) and sample.keypoints is not None and len(sample.keypoints.labelled()):
-        return _Ear(sample, box_of(sample.keypoints.labelled()), derived=True)
+        return _Ear(sample, sample.keypoints.box(), derived=True)
     return _Ear(sample, box, derived=False)
-
-
-def box_of(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """x, y, width, height around points (L, 2), with 10% of its width and height added on every side."""
-    low, high = points.min(0), points.max(0)
-    margin = PADDING * (high - low)
-    return np.concatenate([low - margin, high - low + 2 * margin])
 
 
 def _matches(old: Sequence[_Ear], new: Sequence[_Ear]) -> list[tuple[int, int]]:

@@ -1,7 +1,7 @@
 """Batches of cached crops, in an order that is a pure function of seed and epoch."""
 
-from collections.abc import Iterator
-from typing import TypedDict
+from collections.abc import Iterator, Mapping
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -36,19 +36,29 @@ def spread(total: int, count: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, total - 1, count).round().astype(np.int64))
 
 
-class CropDataset(Dataset[Batch]):
-    """Cached crops, read a whole batch at a time."""
+class PixelDataset(Dataset[Any]):
+    """Cached pixels and what belongs to them, read a whole batch at a time.
 
-    def __init__(self, crops: Crops) -> None:
-        self.pixels = crops.pixels
-        self.subjects = torch.from_numpy(crops.manifest.subject_numbers())
+    Args:
+        pixels: (N, S, S, 3), memory-mapped or not.
+        columns: by name, tensors with N rows.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8], columns: Mapping[str, Tensor]) -> None:
+        self.pixels, self.columns = pixels, columns
 
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def __getitem__(self, indices: NDArray[np.int64]) -> Batch:
+    def __getitem__(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
         pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[indices]))
-        return {"pixels": pixels.permute(0, 3, 1, 2), "subject": self.subjects[indices]}
+        rows = torch.from_numpy(indices)
+        return {"pixels": pixels.permute(0, 3, 1, 2), **{name: c[rows] for name, c in self.columns.items()}}
+
+
+def crop_dataset(crops: Crops) -> PixelDataset:
+    """Crops as `Batch`es."""
+    return PixelDataset(crops.pixels, {"subject": torch.from_numpy(crops.manifest.subject_numbers())})
 
 
 class EpochBatches:
@@ -60,6 +70,8 @@ class EpochBatches:
         order: `(seed, epoch)` shuffles and drops a last partial batch; None keeps the order and every sample.
         start: first batch.
         rank, world_size: which of how many processes this is.
+        length: batches in the epoch, for which a shuffled set is gone through as often as it takes; by default one
+            round.
     """
 
     def __init__(
@@ -70,10 +82,17 @@ class EpochBatches:
         start: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        length: int | None = None,
     ) -> None:
-        self.indices = np.arange(count) if order is None else np.random.default_rng(order).permutation(count)
         self.global_size = batch_size * world_size
-        self.length = count // self.global_size if order is not None else -(-count // self.global_size)
+        if order is None:
+            self.indices = np.arange(count)
+            self.length = -(-count // self.global_size)
+        else:
+            rng = np.random.default_rng(order)
+            self.length = count // self.global_size if length is None else length
+            rounds = 1 if length is None else -(-length * self.global_size // count)
+            self.indices = np.concatenate([rng.permutation(count) for _ in range(rounds)])
         self.start, self.rank, self.world_size = start, rank, world_size
 
     def __len__(self) -> int:
@@ -85,10 +104,10 @@ class EpochBatches:
             yield batch[self.rank :: self.world_size]
 
 
-def batch_loader(crops: Crops, batches: EpochBatches) -> DataLoader[Batch]:
+def batch_loader(dataset: PixelDataset, batches: EpochBatches) -> DataLoader[Any]:
     """A loader in this very process: reading a cached batch is a copy, less work than handing it over would be."""
     return DataLoader(
-        CropDataset(crops),
+        dataset,
         sampler=batches,
         batch_size=None,
         num_workers=0,

@@ -57,16 +57,24 @@ class Crops:
         return len(self.manifest)
 
 
-def load_crops(manifest: Manifest, size: int, folder: Path, workers: int, progress: Progress | None = None) -> Crops:
+def load_crops(
+    manifest: Manifest,
+    size: int,
+    folder: Path,
+    workers: int,
+    progress: Progress | None = None,
+    most_skipped: float = MAX_SKIPPED,
+) -> Crops:
     """Maps the crops of a manifest, decoding them first when `folder` does not hold them yet.
 
     Args:
         size: side of the square crops.
         folder: where entries are kept.
         workers: threads that decode.
+        most_skipped: the share of the samples that may be left out.
 
     Raises:
-        DataError: more than 5% of the samples cannot be used.
+        DataError: more of the samples cannot be used.
         RunError: `folder` cannot be written.
     """
     entry = folder / f"pixels-{_key(manifest, size)}"
@@ -77,11 +85,11 @@ def load_crops(manifest: Manifest, size: int, folder: Path, workers: int, progre
     if crops is None:
         raise RunError(f"{entry} cannot be read back. Delete it and start again.")
     share = len(crops.skipped) / len(manifest)
-    if share > MAX_SKIPPED or not len(crops):
+    if share > most_skipped or not len(crops):
         examples = "; ".join(f"{s.path}: {s.reason}" for s in crops.skipped[:3])
         raise DataError(
             f"{len(crops.skipped)} of {len(manifest)} pictures cannot be used ({share:.0%}, at most "
-            f"{MAX_SKIPPED:.0%} may be skipped): {examples}. Mend the files, the manifest or --root-dir."
+            f"{most_skipped:.0%} may be skipped): {examples}. Mend the files, the manifest or --root-dir."
         )
     return crops
 

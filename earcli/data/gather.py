@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from earcli.data.images import SUFFIXES
 from earcli.data.manifest import Manifest, read_manifest
 from earcli.errors import DataError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".jp2", ".avif")
 MANIFEST_SUFFIX = ".npy"
 
 

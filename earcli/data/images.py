@@ -11,8 +11,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from earcli.errors import DataError
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".jp2", ".avif")
+"""The endings of pictures, in small letters."""
 ORIENTATION = 0x0112
 """The EXIF tag that says how the camera was held; 1 is upright."""
+TURNED = (5, 6, 7, 8)
+"""Its values that swap width and height."""
 
 
 class BadPictureError(DataError):
@@ -50,7 +54,18 @@ def crop_picture(image: Image.Image, box: NDArray[np.float64]) -> Image.Image:
     Raises:
         BadPictureError: the box is not finite, empty, or holds no pixel of the picture.
     """
-    return image if np.isnan(box[0]) else image.crop(_pixel_box(box, image.size))
+    return image if np.isnan(box[0]) else image.crop(pixel_box(box, image.size))
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of the upright picture, from the file's header alone.
+
+    Raises:
+        BadPictureError: as `read_picture`.
+    """
+    with _reasons(), Image.open(path) as image:
+        turned = image.getexif().get(ORIENTATION, 1) in TURNED
+        return (image.height, image.width) if turned else image.size
 
 
 def read_header(path: Path) -> tuple[str, int]:
@@ -109,7 +124,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _pixel_box(box: NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int, int, int]:
+def pixel_box(box: NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The whole pixels of a picture that a box of x, y, width, height holds: left, top, right, bottom.
+
+    Raises:
+        BadPictureError: as `crop_picture`.
+    """
     x, y, width, height = box
     if not np.isfinite(box).all():
         raise BadPictureError("box is not finite", "box-infinite")

@@ -90,6 +90,11 @@ def read_manifest(path: Path, root: Path | None = None, refuse: Refuse | None = 
     root = path.parent if root is None else root
     if not root.is_dir():
         raise ManifestError(f"--root-dir {root} is no folder. Give the folder that the paths in {path} start from.")
+    return as_manifest(columns, root)
+
+
+def as_manifest(columns: Columns, root: Path) -> Manifest:
+    """Columns with the folder that their relative paths start from."""
     return Manifest(**{item.name: getattr(columns, item.name) for item in fields(Columns)}, root=root)
 
 

@@ -22,6 +22,7 @@ class EarDecoder(nn.Module):
     def __init__(self, latent_dim: int, image_size: int, width: int) -> None:
         super().__init__()
         self.grid = (width, image_size // 32, image_size // 32)
+        self.channels = (width, width // 2, width // 4, width // 8, width // 16)
         self.expand = nn.Linear(latent_dim, width * self.grid[1] * self.grid[2])
         self.stages = nn.Sequential(
             upsample_stage(width, width, residual=True),
@@ -35,9 +36,17 @@ class EarDecoder(nn.Module):
         self.sketch_side = image_size // 8
         self.sketch = nn.Linear(latent_dim, 3 * self.sketch_side**2)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def maps(self, z: Tensor) -> list[Tensor]:
+        """What the five stages give: sides of S/16, S/8, S/4, S/2, S with w, w/2, w/4, w/8, w/16 channels."""
         x = self.expand(z).view(-1, *self.grid)  # (B, w, S/32, S/32)
+        result = []
+        for stage in self.stages:
+            x = stage(x)
+            result.append(x)
+        return result
+
+    def forward(self, z: Tensor) -> Tensor:
         sketch = self.sketch(z).view(-1, 3, self.sketch_side, self.sketch_side)
         sketch = F.interpolate(sketch, scale_factor=8, mode="bilinear", align_corners=False)  # (B, 3, S, S)
-        image: Tensor = self.to_rgb(self.stages(x)) + sketch
+        image: Tensor = self.to_rgb(self.maps(z)[-1]) + sketch
         return image.tanh()

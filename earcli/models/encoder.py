@@ -1,8 +1,10 @@
 """The encoder: a ResNet trunk, three adaptation stages, and the two heads of the posterior."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from earcli.models.blocks import adaptation_stage, start_nearly_linear
@@ -83,11 +85,27 @@ class EarEncoder(Trunk):
             features[f"adapt{number}"] = x = stage(x)
         return features
 
+    def mean(self, features: Mapping[str, Tensor]) -> Tensor:
+        """The posterior mean, (B, latent_dim), from what `extract_features` gave.
+
+        Maps of images of another size than the encoder's are resized to the maps that it knows.
+        """
+        last, fine = (
+            _resized(features[name], self.image_size // stride) for name, stride in (("adapt3", 32), ("stride8", 8))
+        )
+        mean: Tensor = self.mu_head(last.flatten(1)).float() + self.lateral(fine).float()
+        return mean
+
     def forward(self, images: Tensor) -> Posterior:
         features = self.extract_features(images)
-        x = features["adapt3"].flatten(1)  # (B, w·(S/32)²)
-        mu = self.mu_head(x).float() + self.lateral(features["stride8"]).float()
-        return Posterior(mu, self.logvar_head(x).float().clamp(*LOGVAR_RANGE))
+        logvar = self.logvar_head(features["adapt3"].flatten(1)).float()
+        return Posterior(self.mean(features), logvar.clamp(*LOGVAR_RANGE))
+
+
+def _resized(maps: Tensor, side: int) -> Tensor:
+    if maps.shape[2] == maps.shape[3] == side:
+        return maps
+    return F.interpolate(maps, (side, side), mode="bilinear", align_corners=False)
 
 
 def lateral(channels: int, positions: int, latent_dim: int) -> nn.Sequential:

@@ -75,7 +75,7 @@ class EarVAE(nn.Module):
             CheckpointError: the file is missing, damaged, of another version, not one of `ear`'s, or would run code.
         """
         checkpoint = read_checkpoint(path)
-        return cls._filled(checkpoint_config(checkpoint, path), checkpoint, path)
+        return cls._filled(checkpoint_config(checkpoint, path, TrainConfig), checkpoint, path)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:

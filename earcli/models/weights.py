@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zipfile import BadZipFile
 
 import torch
@@ -16,18 +16,28 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from earcli.config import TrainConfig
 from earcli.errors import CheckpointError, ConfigError, WeightsError
+from earcli.knobs import Knobs
+from earcli.runs import Kind
 
 CONNECT_SECONDS = 10
+AnyKnobs = TypeVar("AnyKnobs", bound=Knobs)
 MODEL_PREFIX, AVERAGE_PREFIX = "model.", "average."
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Reads a checkpoint that `ear train` wrote.
+def kind_of(hyper_parameters: Mapping[str, Any]) -> Kind:
+    """What a run with these knobs trained."""
+    return "detector" if "landmarks" in hyper_parameters else "teacher"
+
+
+def read_checkpoint(path: str | Path, wanted: Kind | None = "teacher") -> dict[str, Any]:
+    """Reads a checkpoint that `ear train` or `ear finetune` wrote.
+
+    Args:
+        wanted: the kind that it must be of; None takes any.
 
     Raises:
-        CheckpointError: the file is missing, damaged, not one of `ear`'s, or would run code.
+        CheckpointError: the file is missing, damaged, of another kind, not one of `ear`'s, or would run code.
     """
     path = Path(path)
     if not path.is_file():
@@ -47,17 +57,21 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is not a checkpoint of ear: it has no state_dict and hyper_parameters.")
     if not isinstance(checkpoint["hyper_parameters"], dict) or "latent_dim" not in checkpoint["hyper_parameters"]:
         raise CheckpointError(f"{path} is not a teacher's checkpoint: its hyper-parameters lack latent_dim.")
+    kind = kind_of(checkpoint["hyper_parameters"])
+    if wanted not in (kind, None):
+        maker = {"teacher": "ear train", "detector": "ear finetune"}[wanted]
+        raise CheckpointError(f"{path} is a {kind}'s checkpoint, wanted a {wanted}'s. Give one that {maker} wrote.")
     return checkpoint
 
 
-def checkpoint_config(checkpoint: Mapping[str, Any], path: str | Path) -> TrainConfig:
+def checkpoint_config(checkpoint: Mapping[str, Any], path: str | Path, kind: type[AnyKnobs]) -> AnyKnobs:
     """The configuration of the run that wrote a checkpoint; knobs that it did not know yet have their defaults.
 
     Raises:
         CheckpointError: it has knobs or values that this version does not know.
     """
     try:
-        return TrainConfig.from_dict(checkpoint["hyper_parameters"], str(path))
+        return kind.from_dict(checkpoint["hyper_parameters"], str(path))
     except ConfigError as error:
         raise CheckpointError(f"{error} Another version of ear wrote this checkpoint: use that one.") from error
 

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 # log key, heading, format, least terminal width that shows it
-COLUMNS = (
+Column = tuple[str, str, str, int]
+COLUMNS: tuple[Column, ...] = (
     ("epoch", "epoch", "d", 0),
     ("train/loss", "train loss", ".4f", 0),
     ("val/loss", "val loss", ".4f", 60),
@@ -22,6 +23,18 @@ COLUMNS = (
     ("val/active_units", "active", "d", 80),
     ("images_per_second", "img/s", ".1f", 90),
     ("data_wait", "waiting", ".1%", 100),
+)
+
+DETECTOR_COLUMNS: tuple[Column, ...] = (
+    ("epoch", "epoch", "d", 0),
+    ("train/loss", "train loss", ".4f", 50),
+    ("val/loss", "val loss", ".4f", 60),
+    ("val/nme", "NME", ".2%", 0),
+    ("val/iou", "IoU", ".3f", 0),
+    ("val/ap", "AP", ".3f", 0),
+    ("val/ap50", "AP50", ".3f", 70),
+    ("lr", "rate", ".1e", 80),
+    ("images_per_second", "img/s", ".1f", 90),
 )
 
 WORDS = {True: "met", False: "missed"}
@@ -106,17 +119,17 @@ class Report:
 class TrainingReport(Report):
     """A row an epoch under a progress bar; plain `key value` lines where the output is no terminal."""
 
-    def __init__(self, console: Console, progress: ProgressBar) -> None:
+    def __init__(self, console: Console, progress: ProgressBar, columns: Sequence[Column] = COLUMNS) -> None:
         super().__init__(console, progress)
-        self.columns = [column for column in COLUMNS if column[3] <= console.width or not console.is_terminal]
+        self.columns = [column for column in columns if column[3] <= console.width or not console.is_terminal]
         self.header_shown = False
 
     def epoch(self, record: Mapping[str, float]) -> None:
         """Shows one epoch, by log key."""
-        cells = [format(record[key], form) for key, _, form, _ in self.columns]
+        cells = [format(record[key], form) if key in record else "" for key, _, form, _ in self.columns]
         if not self.console.is_terminal:
             names = [heading.replace(" ", "_") for _, heading, _, _ in self.columns]
-            line = "  ".join(f"{name} {cell}" for name, cell in zip(names, cells, strict=True))
+            line = "  ".join(f"{name} {cell}" for name, cell in zip(names, cells, strict=True) if cell)
             self.console.print(line, soft_wrap=True, highlight=False)
             return
         table = Table(box=SIMPLE_HEAD, show_header=not self.header_shown, show_edge=False)

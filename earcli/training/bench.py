@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from earcli.config import TrainConfig
-from earcli.data.batches import Batch, EpochBatches, as_images, batch_loader, full_batches
+from earcli.data.batches import Batch, EpochBatches, as_images, batch_loader, crop_dataset, full_batches
 from earcli.data.cache import Crops, Progress
 from earcli.losses.objective import Objective
 from earcli.training.bench_loader import naive_picture, time_loader
@@ -189,7 +189,7 @@ class StepBench:
         epoch = 0
         while True:
             order = EpochBatches(len(self.crops), self.config.batch_size, (self.config.seed, epoch))
-            yield from batch_loader(self.crops, order)
+            yield from batch_loader(crop_dataset(self.crops), order)
             epoch += 1
 
     def _hook(self, name: str) -> Callable[..., None]:

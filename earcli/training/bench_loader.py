@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 
 from earcli.config import TrainConfig
 from earcli.data.augment import STRENGTHS, augment
-from earcli.data.batches import EpochBatches, as_images, batch_loader
+from earcli.data.batches import EpochBatches, as_images, batch_loader, crop_dataset
 from earcli.data.cache import Crops
 
 LOADER_SECONDS = 3.0
@@ -46,7 +46,7 @@ def time_loader(config: TrainConfig, crops: Crops, against_naive: bool) -> dict[
         size = min(config.batch_size, len(crops))
 
         def cached() -> Iterator[int]:
-            for batch in batch_loader(crops, EpochBatches(len(crops), size, (config.seed, 0))):
+            for batch in batch_loader(crop_dataset(crops), EpochBatches(len(crops), size, (config.seed, 0))):
                 augment(as_images(batch["pixels"]), STRENGTHS["light"], generator)
                 yield size
 

@@ -1,14 +1,17 @@
 """Which number format training uses on this machine."""
 
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 
-from earcli.config import TrainConfig
+from earcli.config import AnyRunConfig
 from earcli.errors import ConfigError
 
+Config = TypeVar("Config", bound=AnyRunConfig)
 
-def choose_precision(config: TrainConfig) -> TrainConfig:
+
+def choose_precision(config: Config) -> Config:
     """Replaces `auto` by what this machine does well.
 
     Raises:

@@ -16,21 +16,24 @@ from pytorch_lightning.callbacks import EarlyStopping
 from torch import Tensor
 
 from earcli.config import AnyRunConfig, TrainConfig
-from earcli.data.batches import full_batches
+from earcli.data.batches import PixelDataset, crop_dataset, full_batches
 from earcli.data.cache import Crops
+from earcli.detector_config import FinetuneConfig
 from earcli.errors import ConfigError, TrainingError
+from earcli.models.detector import EarDetector
 from earcli.runs import RunFolder
 from earcli.training.base import EarModule
 from earcli.training.callbacks import Bookkeeper, GracefulStop, Reporter
 from earcli.training.checkpoint import SafeCheckpointIO
-from earcli.training.datamodule import CropDataModule
+from earcli.training.datamodule import PixelDataModule
+from earcli.training.detector import DetectorModule
 from earcli.training.memory import keep_freed_memory
 from earcli.training.module import TeacherModule
 
 Module = TypeVar("Module", bound=EarModule)
 EXPECTED_WARNINGS = (
     ".*does not have many workers.*",  # batches are copies out of a memory map
-    ".*dataloader is not resumable.*",  # it is: CropDataModule starts it at the right batch
+    ".*dataloader is not resumable.*",  # it is: PixelDataModule starts it at the right batch
     ".*in eval mode at the start of training.*",  # frozen layers are
     ".*sync_dist=True.*",  # what is logged is already over all processes
     ".*treespec.*LeafSpec.*",  # Lightning 2.6 asks newer torch in an older way
@@ -63,13 +66,39 @@ def train_teacher(
         InterruptedTraining: a signal stopped it.
     """
 
-    def make(trainer: Trainer) -> tuple[TeacherModule, CropDataModule]:
+    def make(trainer: Trainer) -> tuple[TeacherModule, PixelDataModule]:
         per_epoch = full_batches(len(train), config.batch_size * trainer.world_size)
         steps = math.ceil(per_epoch / config.accumulate)
         module = TeacherModule(config, steps, pretrained.trunk, pretrained.vgg, val)
-        return module, CropDataModule(train, val, config.batch_size, config.seed)
+        return module, PixelDataModule(crop_dataset(train), crop_dataset(val), config.batch_size, config.seed)
 
     skipped = {item.path: item.reason for item in train.skipped + val.skipped}
+    return fit(config, make, skipped, reporter, resume)
+
+
+def train_detector(
+    config: FinetuneConfig,
+    model: EarDetector,
+    train: PixelDataset,
+    val: PixelDataset,
+    skipped: Mapping[str, str],
+    reporter: Reporter,
+    resume: tuple[RunFolder, Path] | None = None,
+) -> tuple[RunFolder, DetectorModule]:
+    """Trains a detector on windows of labelled pictures, in a new run folder or, to go on, in an old one.
+
+    Args:
+        config: settled.
+        skipped: why a label was left out, by its path.
+
+    Raises:
+        ConfigError, RunError, TrainingError, InterruptedTraining: see `train_teacher`.
+    """
+
+    def make(trainer: Trainer) -> tuple[DetectorModule, PixelDataModule]:
+        data = PixelDataModule(train, val, config.batch_size, config.seed, config.epoch_steps)
+        return DetectorModule(config, model, val), data
+
     return fit(config, make, skipped, reporter, resume)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.data.formats.columns import Columns, Keypoints, Refuse, check_size, finite_or_inf
+from earcli.data.formats.columns import Columns, Keypoints, Refuse, check_size, finite_or_inf, numbered
 from earcli.errors import ManifestError
 from earcli.files import replacing
 
@@ -25,15 +25,7 @@ def read_coco(path: Path, refuse: Refuse) -> Columns:
     Raises:
         ManifestError: it is missing, larger than 256 MiB, no JSON, or not of COCO's form.
     """
-    check_size(path, SIZE_LIMIT)
-    try:
-        content = json.loads(path.read_bytes())
-    except json.JSONDecodeError as error:
-        raise ManifestError(f"{path}, line {error.lineno}: no JSON ({error.msg}). Mend or export it anew.") from error
-    except (ValueError, RecursionError, OSError) as error:
-        raise ManifestError(f"{path} is no JSON ({type(error).__name__}: {error}). Export it anew.") from error
-    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in ("images", "annotations")):
-        raise ManifestError(f"{path} is not in COCO's form: wanted an object with lists `images` and `annotations`.")
+    content = _load(path)
     names = {item.get("id"): item.get("file_name") for item in content["images"] if _is_image(item)}
     layouts = _layouts(content.get("categories"))
     paths: list[str] = []
@@ -60,16 +52,41 @@ def read_coco(path: Path, refuse: Refuse) -> Columns:
     )
 
 
+def read_backgrounds(path: Path) -> list[str]:
+    """The pictures of a COCO file without an annotation, which by COCO's rules show nothing of its categories.
+
+    Raises:
+        ManifestError: as `read_coco`.
+    """
+    content = _load(path)
+    used = {item.get("image_id") for item in content["annotations"] if isinstance(item, dict)}
+    return [item["file_name"] for item in content["images"] if _is_image(item) and item["id"] not in used]
+
+
+def _load(path: Path) -> dict[str, Any]:
+    check_size(path, SIZE_LIMIT)
+    try:
+        content = json.loads(path.read_bytes())
+    except json.JSONDecodeError as error:
+        raise ManifestError(f"{path}, line {error.lineno}: no JSON ({error.msg}). Mend or export it anew.") from error
+    except (ValueError, RecursionError, OSError) as error:
+        raise ManifestError(f"{path} is no JSON ({type(error).__name__}: {error}). Export it anew.") from error
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in ("images", "annotations")):
+        raise ManifestError(f"{path} is not in COCO's form: wanted an object with lists `images` and `annotations`.")
+    return content
+
+
 def _is_image(item: Any) -> bool:
     return isinstance(item, dict) and isinstance(item.get("id"), int | str) and isinstance(item.get("file_name"), str)
 
 
 def _layouts(categories: Any) -> dict[Any, tuple[str, ...]]:
-    """The names of the key points, by category."""
+    """The names of the key points, by category; none where a category has none."""
     result = {}
     for item in categories if isinstance(categories, list) else []:
-        if isinstance(item, dict) and isinstance(item.get("id"), int | str) and isinstance(item.get("keypoints"), list):
-            result[item["id"]] = tuple(map(str, item["keypoints"]))
+        if isinstance(item, dict) and isinstance(item.get("id"), int | str):
+            names = item.get("keypoints")
+            result[item["id"]] = tuple(map(str, names)) if isinstance(names, list) else ()
     return result
 
 
@@ -83,6 +100,8 @@ def _annotation(
     name = names.get(image) if isinstance(image, int | str) else None
     if not name:
         raise ValueError(f"image_id {image!r:.60} is none of the images")
+    if layouts and (not isinstance(category, int | str) or category not in layouts):
+        raise ValueError(f"category_id {category!r:.60} is none of the categories")
     points = item.get("keypoints")
     found = None
     if points:
@@ -90,7 +109,7 @@ def _annotation(
         if len(flat) % 3:
             raise ValueError(f"keypoints has {len(flat)} numbers, wanted x, y, visibility for each")
         count = len(flat) // 3
-        layout = layouts.get(category, ()) if isinstance(category, int | str) else ()
+        layout = layouts.get(category, ())
         if layout and len(layout) != count:
             raise ValueError(f"keypoints has {count} points, but the category names {len(layout)}")
         if not np.isfinite(flat).all():
@@ -103,11 +122,6 @@ def _annotation(
     if len(values) != 4:
         raise ValueError(f"bbox is {box!r:.60}, wanted [x, y, width, height]")
     return name, values.tolist(), found
-
-
-def numbered(count: int) -> tuple[str, ...]:
-    """Names for key points that have none."""
-    return tuple(str(number) for number in range(1, count + 1))
 
 
 def _numbers(value: Any, key: str) -> NDArray[np.float64]:

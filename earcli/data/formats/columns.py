@@ -9,8 +9,15 @@ from numpy.typing import NDArray
 
 from earcli.errors import ManifestError
 
+PADDING = 0.1
+
 Refuse = Callable[[str], None]
 """Called with what is wrong with one row, which is then left out; may raise instead."""
+
+
+def numbered(count: int) -> tuple[str, ...]:
+    """Names for key points that have none."""
+    return tuple(str(number) for number in range(1, count + 1))
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,15 @@ class Keypoints:
     def labelled(self) -> NDArray[np.float64]:
         """(L, 2) x and y of those that are labelled."""
         return self.points[self.points[:, 2] > 0, :2]
+
+    def box(self) -> NDArray[np.float64]:
+        """x, y, width, height around the labelled points, with 10% of both added on every side; NaN without any."""
+        points = self.labelled()
+        if not len(points):
+            return np.full(4, np.nan)
+        low, high = points.min(0), points.max(0)
+        margin = PADDING * (high - low)
+        return np.concatenate([low - margin, high - low + 2 * margin])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.data.formats.columns import Columns, Refuse, check_size, finite_or_inf
+from earcli.data.formats.columns import Columns, Keypoints, Refuse, check_size, finite_or_inf, numbered
 from earcli.errors import ManifestError
 from earcli.files import replacing
 
@@ -18,7 +18,9 @@ NO_BOX = (np.nan,) * 4
 
 
 def read_npy(path: Path, refuse: Refuse) -> Columns:
-    """Reads a pickled dict of `image_paths`, `bboxes` and optionally `subjects`.
+    """Reads a pickled dict of `image_paths`, `bboxes` and optionally `subjects` and `keypoints`.
+
+    Key points are None or x and y in pixels for each, with or without COCO's visibility behind them.
 
     Raises:
         ManifestError: it is missing, larger than 1 GiB, carries code, is no such dict, or its columns do not fit
@@ -37,17 +39,22 @@ def read_npy(path: Path, refuse: Refuse) -> Columns:
     paths = _column(content, "image_paths", path)
     boxes = _column(content, "bboxes", path)
     subjects = None if content.get("subjects") is None else _column(content, "subjects", path)
-    for key, column in (("bboxes", boxes), ("subjects", subjects)):
+    points = None if content.get("keypoints") is None else _column(content, "keypoints", path)
+    for key, column in (("bboxes", boxes), ("subjects", subjects), ("keypoints", points)):
         if column is not None and len(column) != len(paths):
             raise ManifestError(f"{path} has {len(paths)} image_paths but {len(column)} {key}; each needs one.")
     wrong = [value for value in paths if not isinstance(value, str) or not value]
     if wrong:
         raise ManifestError(f"{path}: image_paths holds {wrong[0]!r}, wanted file names.")
     array, good = _box_array(boxes, path, refuse)
+    keypoints, whole = _keypoints(points, path, refuse)
+    good = [row for row in good if row in whole] if keypoints else good
     if len(good) < len(paths):
         paths, array = [paths[i] for i in good], array[good]
         subjects = None if subjects is None else [subjects[i] for i in good]
-    return Columns(paths, array, None if subjects is None else ["" if v is None else str(v) for v in subjects])
+        keypoints = None if keypoints is None else [keypoints[i] for i in good]
+    names = None if subjects is None else ["" if v is None else str(v) for v in subjects]
+    return Columns(paths, array, names, keypoints=keypoints)
 
 
 def write_npy(path: Path, columns: Columns) -> None:
@@ -150,6 +157,28 @@ def _box_array(boxes: list[Any], path: Path, refuse: Refuse) -> tuple[NDArray[np
             continue
         result[row] = values if box is None else finite_or_inf(values)
         good.append(row)
+    return result, good
+
+
+def _keypoints(column: list[Any] | None, path: Path, refuse: Refuse) -> tuple[list[Keypoints | None] | None, set[int]]:
+    """Key points, and the rows that hold some or None."""
+    if column is None:
+        return None, set()
+    result: list[Keypoints | None] = []
+    good = set()
+    for row, value in enumerate(column):
+        try:
+            points = None if value is None else np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            points = np.empty(0)
+        result.append(None)
+        if points is not None and (points.ndim != 2 or points.shape[1] not in (2, 3) or not np.isfinite(points).all()):
+            refuse(f"{path}: keypoints[{row}] is {value!r:.60}, wanted x, y or x, y, visibility for each point")
+            continue
+        good.add(row)
+        if points is not None:
+            seen = points if points.shape[1] == 3 else np.pad(points, ((0, 0), (0, 1)), constant_values=2)
+            result[row] = Keypoints(numbered(len(seen)), seen)
     return result, good
 
 

@@ -1,11 +1,12 @@
 """PTS: the key points of one picture, as the ear and face sets of the iBUG group have them."""
 
+from glob import escape
 from pathlib import Path
 
 import numpy as np
 
-from earcli.data.formats.coco import numbered
-from earcli.data.formats.columns import Keypoints, check_size
+from earcli.data.formats.columns import Columns, Keypoints, Refuse, check_size, numbered
+from earcli.data.images import SUFFIXES
 from earcli.errors import ManifestError
 
 SIZE_LIMIT = 1 << 20
@@ -48,3 +49,30 @@ def read_pts(path: Path) -> Keypoints:
     if not np.isfinite(array).all():
         raise ManifestError(f"{path} has points that are not finite. Export it anew.")
     return Keypoints(numbered(len(points)), array)
+
+
+def read_pts_folder(folder: Path, refuse: Refuse) -> Columns:
+    """Reads every `NAME.pts` of a folder, and of those below, with the picture of that name beside it.
+
+    The box of an ear is the one around its points.
+
+    Raises:
+        ManifestError: there is no `.pts` file.
+    """
+    files = sorted(folder.rglob("*.pts"))
+    if not files:
+        raise ManifestError(f"{folder} has no .pts file. Give a folder of pictures with .pts, or a manifest.")
+    paths, found = [], []
+    for file in files:
+        beside = [p for p in sorted(file.parent.glob(f"{escape(file.stem)}.*")) if p.suffix.lower() in SUFFIXES]
+        if len(beside) != 1:
+            refuse(f"{file}: {len(beside)} pictures of that name are beside it, wanted one")
+            continue
+        try:
+            found.append(read_pts(file))
+        except ManifestError as error:
+            refuse(str(error))
+            continue
+        paths.append(beside[0].relative_to(folder).as_posix())
+    boxes = np.array([points.box() for points in found]).reshape(-1, 4)
+    return Columns(paths, boxes, keypoints=list(found))

@@ -1,0 +1,150 @@
+"""What `ear finetune` and `ear resume` share: labels, a detector to start from, and what came of it."""
+
+import os
+import shlex
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from earcli.commands.stops import resume_command, stops_told
+from earcli.config import TrainConfig
+from earcli.data.cache import Skipped
+from earcli.data.labels import Labels, read_labels
+from earcli.data.views import view_dataset
+from earcli.detector_config import FinetuneConfig
+from earcli.errors import DataError
+from earcli.models.detector import EarDetector
+from earcli.models.vae import EarVAE
+from earcli.models.weights import checkpoint_config, read_checkpoint, read_trunk
+from earcli.reporting.console import DETECTOR_COLUMNS, ProgressBar, Report, TrainingReport
+from earcli.runs import RunFolder, find_checkpoint
+from earcli.training.precision import choose_precision
+
+if TYPE_CHECKING:
+    from earcli.training.detector import DetectorModule
+
+SHOWN_SKIPPED = 3
+
+
+def finetune(config: FinetuneConfig, resume: tuple[RunFolder, Path] | None = None) -> None:
+    """Loads labels and what the detector starts from, trains, and says where everything is."""
+    config = choose_precision(config)
+    console = Console(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
+    with ProgressBar(console) as progress:
+        report = TrainingReport(console, progress, DETECTOR_COLUMNS)
+        train, val = labels_of(config, report)
+        model, config = start(config, len(train.names), report, resumed=resume is not None)
+        run, module = fit(config, model, train, val, report, resume)
+    for line in summary(config, run, module):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def labels_of(config: FinetuneConfig, report: Report) -> tuple[Labels, Labels]:
+    """The labels to learn from and those to validate on.
+
+    Raises:
+        DataError: they cannot be used, or have other points than each other.
+    """
+    train = read_labels(config.train_manifest, config.root_dir, config.landmarks, config.backgrounds)
+    train = train.limit(config.labels, config.seed)
+    val = read_labels(config.val_manifest, config.root_dir, len(train.names))
+    if train.names != val.names:
+        raise DataError(
+            f"{config.val_manifest} names its points otherwise than {config.train_manifest}, such as "
+            f"{val.names[0]!r} for {train.names[0]!r}. Give labels of one kind."
+        )
+    note_skipped(train.skipped + val.skipped, report)
+    ears = int(train.has_ear.sum())
+    shown = f"{ears} labelled ears to learn from, {int(val.has_ear.sum())} to validate on"
+    without = len(train) - ears
+    report.note(f"{shown}{f', {without} pictures without an ear' if without else ''}; {len(train.names)} points")
+    return train, val
+
+
+def note_skipped(skipped: Iterable[Skipped], report: Report) -> None:
+    """Says which labels were left out, and why."""
+    items = list(skipped)
+    for item in items[:SHOWN_SKIPPED]:
+        report.note(f"skipped {item.path}: {item.reason}")
+    if len(items) > SHOWN_SKIPPED:
+        report.note(f"skipped {len(items)} labels in all; skipped.csv lists them")
+
+
+def start(
+    config: FinetuneConfig, landmarks: int, report: Report, *, resumed: bool = False
+) -> tuple[EarDetector, FinetuneConfig]:
+    """A detector that knows what `--init` says, and the configuration with its architecture.
+
+    Args:
+        resumed: the configuration is that of a checkpoint, which will fill the detector.
+
+    Raises:
+        CheckpointError: there is no such teacher, or it cannot be used.
+        WeightsError: the trunk's weights are missing or do not fit.
+        ConfigError: a knob that contradicts the teacher.
+    """
+    import torch
+
+    torch.manual_seed(config.seed)
+    if resumed:
+        return EarDetector.untrained(config), config
+    if config.init != "teacher":
+        config = config.settled(None, landmarks)
+        model = EarDetector.untrained(config)
+        if config.init == "imagenet":
+            trunk = read_trunk(config.architecture[2], config.weights)
+            if trunk is not None:
+                model.encoder.load_trunk(trunk)
+        return model, config
+    path = find_checkpoint(config.checkpoint, config.run_dir)
+    report.note(f"teacher {path}")
+    config = config.settled(checkpoint_config(read_checkpoint(path), path, TrainConfig), landmarks)
+    teacher = EarVAE.load_from_checkpoint(path)
+    model = EarDetector(teacher.encoder, teacher.decoder, landmarks, config.freeze_encoder)
+    return model, replace(config, checkpoint=str(path))
+
+
+def fit(
+    config: FinetuneConfig,
+    model: EarDetector,
+    train: Labels,
+    val: Labels,
+    report: TrainingReport,
+    resume: tuple[RunFolder, Path] | None = None,
+) -> tuple[RunFolder, "DetectorModule"]:
+    """Decodes what is not in the pixel cache yet, and trains."""
+    cache, workers = config.run_dir / ".cache", config.num_workers
+    sets = [
+        view_dataset(
+            labels,
+            config.shape[0],
+            config.seen_margin,
+            vary=vary,
+            folder=cache,
+            workers=workers,
+            progress=report.progress,
+        )
+        for labels, vary in ((train, config.augment != "none"), (val, False))
+    ]
+    from earcli.training.trainer import train_detector
+
+    skipped = {item.path: item.reason for _, labels in sets for item in labels.skipped}
+    with stops_told(report):
+        return train_detector(config, model, sets[0][0], sets[1][0], skipped, report, resume)
+
+
+def summary(config: FinetuneConfig, run: RunFolder, module: "DetectorModule") -> list[str]:
+    """What came of a run that trained to its end."""
+    best = run.best()[0]
+    record = module.record
+    points = f"NME {record['val/nme']:.2%} of the box's diagonal, " if "val/nme" in record else ""
+    return [
+        f"validation {points}IoU {record['val/iou']:.3f}, AP {record['val/ap']:.3f}",
+        f"best epoch {best.epoch}, validation loss {best.val_loss:.4f}: {best.path}",
+        f"run folder {run.path}: metrics.csv, predictions/, checkpoints/",
+        f"train on: {resume_command(run.last, '--epochs', str(config.epochs * 2))}",
+        f"use it: {shlex.join(['ear', 'predict', 'PICTURES', '--checkpoint', str(best.path)])}",
+    ]

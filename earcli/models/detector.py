@@ -1,0 +1,165 @@
+"""The detector: box and landmarks of the one ear on a picture, from what a teacher knows of ears."""
+
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from earcli.detector_config import FinetuneConfig
+from earcli.models.blocks import conv3x3
+from earcli.models.decoder import EarDecoder
+from earcli.models.encoder import EarEncoder
+from earcli.models.trunk import STRIDES
+from earcli.models.vae import EarVAE
+from earcli.models.weights import checkpoint_config, model_state, read_checkpoint
+
+SIDES = 4
+
+
+class Detection(NamedTuple):
+    """What is on each picture. Unpacks as `boxes, keypoints`, both in fp32.
+
+    Coordinates are fractions of the picture's width and height; 0 is its left or upper border.
+
+    Attributes:
+        boxes: (B, 5): x and y of the upper left corner, width, height, and the logit of there being an ear.
+        keypoints: (B, K, 3): x, y, and the logit of the point being visible.
+    """
+
+    boxes: Tensor
+    keypoints: Tensor
+
+
+class EarDetector(nn.Module):
+    """Finds one ear on images (B, 3, S, S) in [-1, 1], S a multiple of 32, which need not be the teacher's size.
+
+    The teacher serves as an hourglass: its encoder on the way down; on the way up its decoder, fed with the posterior
+    mean, whose maps tell what an ear of this kind has where. Maps of one size are added up from coarse to fine (as Lin
+    et al. 2017, arXiv:1612.03144, do with an encoder alone) into a heat map of S/2 for each point and each side of the
+    box. The place of a point is the mean of its heat map (Nibali et al. 2018, arXiv:1801.07372).
+
+    Args:
+        pretrained_encoder: becomes a part of the detector.
+        pretrained_decoder: of the same teacher, likewise; None starts one from nothing.
+        num_landmarks: K; 0 finds boxes alone.
+        freeze_encoder: keeps encoder and decoder as they are, batch norms in eval.
+    """
+
+    def __init__(
+        self,
+        pretrained_encoder: EarEncoder,
+        pretrained_decoder: EarDecoder | None = None,
+        num_landmarks: int = 17,
+        freeze_encoder: bool = False,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder = pretrained_encoder
+        self.decoder = pretrained_decoder or EarDecoder(encoder.mu_head.out_features, encoder.image_size, encoder.width)
+        self.num_landmarks = num_landmarks
+        width = encoder.width // 4
+        self.from_encoder = nn.ModuleList([_project(channels, width) for channels in encoder.channels])
+        self.from_decoder = nn.ModuleList([_project(channels, width) for channels in self.decoder.channels[:-1]])
+        self.smooth = nn.Sequential(*_smooth(width), *_smooth(width))
+        self.heat = nn.Conv2d(width, num_landmarks + SIDES, 1)
+        self.visibility = nn.Linear(width, 1)
+        self.confidence = nn.Linear(encoder.channels[-1], 1)
+        nn.init.normal_(self.heat.weight, std=0.01)  # flat heat maps: every point starts in the middle
+        for unused in (encoder.logvar_head, self.decoder.to_rgb, self.decoder.sketch):
+            unused.requires_grad_(False)
+        self.frozen = (self.encoder, self.decoder) if freeze_encoder else ()
+        for module in self.frozen:
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
+
+    def pretrained_parameters(self) -> list[nn.Parameter]:
+        """The parameters that a teacher fills."""
+        return [*self.encoder.parameters(), *self.decoder.parameters()]
+
+    def forward(self, images: Tensor) -> Detection:
+        features = self.encoder.extract_features(images)
+        x = self._merge(features, images.shape[2] // 2)  # (B, C, S/2, S/2)
+        heat = self.heat(x).float().flatten(2).softmax(2)  # (B, K + 4, S²/4)
+        places = _means(heat.unflatten(2, x.shape[2:]))  # (B, K + 4, 2)
+        points, sides = places[:, : self.num_landmarks], places[:, self.num_landmarks :]
+        left, top, right, bottom = sides[:, 0, 0], sides[:, 1, 1], sides[:, 2, 0], sides[:, 3, 1]
+        confidence = self.confidence(features["stride32"].mean((2, 3))).float()[:, 0]
+        boxes = torch.stack([left, top, right - left, bottom - top, confidence], 1)
+        # what the picture shows around each point
+        around = heat[:, : self.num_landmarks] @ x.float().flatten(2).transpose(1, 2)  # (B, K, C)
+        return Detection(boxes, torch.cat([points, self.visibility(around).float()], 2))
+
+    def _merge(self, features: dict[str, Tensor], side: int) -> Tensor:
+        down = [project(features[f"stride{s}"]) for s, project in zip(STRIDES, self.from_encoder, strict=True)]
+        maps = self.decoder.maps(self.encoder.mean(features))[:-1]
+        up = [project(m) for m, project in zip(maps, self.from_decoder, strict=True)]
+        x = F.relu(down[-1])
+        for level, found in enumerate(up):
+            size = (side >> (len(up) - 1 - level),) * 2
+            x = _resize(x, size) + _resize(found, size)
+            if level < len(down) - 1:
+                x = x + down[-2 - level]
+            x = F.relu(x)
+        result: Tensor = self.smooth(x)
+        return result
+
+    @classmethod
+    def from_vae_checkpoint(
+        cls, checkpoint_path: str | Path, num_landmarks: int = 17, freeze_encoder: bool = False
+    ) -> Self:
+        """A detector whose heads know nothing yet, on a trained teacher.
+
+        Raises:
+            CheckpointError: see `EarVAE.load_from_checkpoint`.
+        """
+        teacher = EarVAE.load_from_checkpoint(checkpoint_path)
+        return cls(teacher.encoder, teacher.decoder, num_landmarks, freeze_encoder)
+
+    @classmethod
+    def load_from_checkpoint(cls, path: str | Path) -> Self:
+        """The detector of a checkpoint that `ear finetune` wrote, in eval mode, on the CPU.
+
+        Raises:
+            CheckpointError: the file is missing, damaged, of another version, no detector's, or would run code.
+        """
+        checkpoint = read_checkpoint(path, "detector")
+        config = checkpoint_config(checkpoint, path, FinetuneConfig)
+        with torch.device("meta"):  # a checkpoint that claims to be huge is found out before memory is taken
+            state = model_state(checkpoint, path, cls.untrained(config))
+        model = cls.untrained(config)
+        model.load_state_dict(state)
+        return model.eval()
+
+    @classmethod
+    def untrained(cls, config: FinetuneConfig) -> Self:
+        """A detector of a configuration whose architecture is settled, with random weights."""
+        teacher = EarVAE(*config.architecture)
+        return cls(teacher.encoder, teacher.decoder, config.shape[1], config.freeze_encoder)
+
+
+def _project(channels: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width))
+
+
+def _smooth(width: int) -> tuple[nn.Module, ...]:
+    return conv3x3(width, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+
+
+def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    if maps.shape[2:] == size:
+        return maps
+    return F.interpolate(maps, size, mode="bilinear", align_corners=False)
+
+
+def _means(heat: Tensor) -> Tensor:
+    """x and y of the mean of each distribution (B, K, H, W), as fractions of the sides; (B, K, 2)."""
+    height, width = heat.shape[2:]
+    x = (torch.arange(width, device=heat.device) + 0.5) / width
+    y = (torch.arange(height, device=heat.device) + 0.5) / height
+    return torch.stack([heat.sum(2) @ x, heat.sum(3) @ y], 2)
