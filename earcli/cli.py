@@ -13,11 +13,13 @@ from earcli.commands import (
     bench_infer,
     bench_train,
     check,
+    compare_init,
     eigenears,
     embed,
     evaluate,
     export,
     finetune,
+    predict,
     prepare,
     resume,
     search,
@@ -70,7 +72,7 @@ def _register(command: Callable[..., None], parent: typer.Typer = app) -> None:
 
     guarded.__signature__ = signature.replace(parameters=[*signature.parameters.values(), debug])  # type: ignore[attr-defined]
     guarded.__annotations__ = {**command.__annotations__, "debug": option}
-    parent.command(command.__name__)(guarded)
+    parent.command(command.__name__.replace("_", "-"))(guarded)
 
 
 for _command in (
@@ -79,6 +81,8 @@ for _command in (
     train.train,
     resume.resume,
     finetune.finetune,
+    predict.predict,
+    compare_init.compare_init,
     evaluate.evaluate,
     eigenears.eigenears,
     export.export,

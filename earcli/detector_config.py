@@ -1,5 +1,6 @@
 """Every knob of `ear finetune`, once, as `earcli.config` has those of `ear train`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ class DetectorConfig:
     weights: str = knob("imagenet", "Weights of the trunk for --init imagenet: imagenet, or a file.")
     freeze_encoder: bool = knob(False, "Train the heads only, and keep what comes from the teacher as it is.")
     landmarks: int | None = knob(None, "Points of an ear. By default as many as most labels have.", at_least(0))
+    landmark_names: str | None = knob(None, "Their names, with commas between. By default those of the labels.")
     image_size: int | None = knob(None, "Side of the square input in pixels. By default the teacher's.", image_side)
     teacher_size: int | None = knob(
         None, "Image size that encoder and decoder are built for, without a teacher. By default 128.", image_side
@@ -96,12 +98,12 @@ class FinetuneConfig(
     GROUPS = (DetectorConfig, DetectorObjectiveConfig, DetectorOptimConfig, LabelConfig, DetectorRunConfig)
     PRESETS = {"full": {}, "small": {"epochs": 20}, "tiny": {"epochs": 4, "epoch_steps": 10}}  # noqa: RUF012
 
-    def settled(self, teacher: TrainConfig | None, landmarks: int) -> "FinetuneConfig":
+    def settled(self, teacher: TrainConfig | None, names: Sequence[str]) -> "FinetuneConfig":
         """With every knob of the architecture given.
 
         Args:
             teacher: whose architecture it is; None leaves what is not given at the defaults of a teacher.
-            landmarks: of the labels.
+            names: of the points, as the labels have them.
 
         Raises:
             ConfigError: a knob that contradicts the teacher.
@@ -119,7 +121,16 @@ class FinetuneConfig(
                     raise ConfigError(f"{flag(name)} {given} is not the teacher's, which is {value}. Leave it out.")
                 wanted[name] = given
         size = self.image_size or wanted["teacher_size"]
-        return replace(self, **wanted, image_size=size, landmarks=landmarks)  # type: ignore[arg-type]
+        own = self.landmark_names.split(",") if self.landmark_names else names
+        if len(own) != len(names):
+            raise ConfigError(f"--landmark-names has {len(own)} names, but the labels have {len(names)} points.")
+        points = {"landmarks": len(names), "landmark_names": ",".join(own)}
+        return replace(self, **wanted, **points, image_size=size)  # type: ignore[arg-type]
+
+    @property
+    def point_names(self) -> tuple[str, ...]:
+        """The names of the points, of a settled configuration."""
+        return tuple(self.landmark_names.split(",")) if self.landmark_names else ()
 
     @property
     def architecture(self) -> tuple[int, int, str]:

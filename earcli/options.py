@@ -15,6 +15,14 @@ Checkpoint = Annotated[
     str,
     typer.Option("--checkpoint", help="A teacher: a file, or last.ckpt or best of the newest run."),
 ]
+AnyCheckpoint = Annotated[
+    str,
+    typer.Option("--checkpoint", help="A teacher or detector: a file, or last.ckpt or best of the newest run."),
+]
+DetectorCheckpoint = Annotated[
+    str,
+    typer.Option("--checkpoint", help="A detector: a file, or last.ckpt or best of the newest run that trained one."),
+]
 RunDir = Annotated[Path, typer.Option("--run-dir", help="Folder of all runs.")]
 ReadManifest = Annotated[
     Path | None,
@@ -23,6 +31,10 @@ ReadManifest = Annotated[
 RootDir = Annotated[
     Path | None,
     typer.Option("--root-dir", help="Folder that relative paths start from. By default the run's, or the manifest's."),
+]
+SourceRootDir = Annotated[
+    Path | None,
+    typer.Option("--root-dir", help="Folder that a manifest's relative paths start from; by default its own."),
 ]
 TrainManifest = Annotated[
     Path | None,

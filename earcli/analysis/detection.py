@@ -1,16 +1,20 @@
 """How well a detector finds ears and points. Tensors in, plain values out."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from earcli.data.views import ViewBatch, boxes_to_picture, to_picture
+from earcli.analysis.embedding import device_of
+from earcli.data.batches import EpochBatches, PixelDataset
+from earcli.data.cache import Progress
+from earcli.data.labels import Labels
+from earcli.data.views import ViewBatch, boxes_to_picture, show, to_picture
 from earcli.metrics.landmarks import average_precision, error_auc, failure_rate, iou_each, nme_each
-from earcli.models.detector import Detection
+from earcli.models.detector import Detection, EarDetector
 
 
 class Findings(NamedTuple):
@@ -96,3 +100,29 @@ class Findings(NamedTuple):
             return boxes
         points = {"nme": float(errors.mean()), "failure_rate": failure_rate(errors), "auc": error_auc(errors)}
         return points | boxes
+
+
+def find(model: EarDetector, dataset: PixelDataset, batch_size: int, progress: Progress | None = None) -> Findings:
+    """What a detector in eval mode finds on windows that are shown as they are."""
+    device = device_of(model)
+    parts = []
+    with torch.no_grad():
+        for rows in EpochBatches(len(dataset), batch_size, None):
+            batch = cast(ViewBatch, {name: value.to(device) for name, value in dataset[rows].items()})
+            parts.append(Findings.of(model(show(batch, 0, None)[0]), batch))
+            if progress is not None:
+                progress("looking for ears", int(rows[-1]) + 1, len(dataset))
+    return Findings.joined(parts)
+
+
+def mean_shape_nme(findings: Findings, train: Labels) -> NDArray[np.float64]:
+    """The NME, as shares of the box's diagonal, of guessing the mean shape of the training ears in the labelled box.
+
+    Ears of both sides are mixed, as they are for a detector.
+    """
+    boxes, points = (torch.from_numpy(value).float() for value in (train.manifest.boxes, train.points))
+    relative = (points[:, :, :2] - boxes[:, None, :2]) / boxes[:, None, 2:]
+    known = (points[:, :, 2] > 0) & torch.from_numpy(train.has_ear)[:, None]
+    shape = torch.where(known[..., None], relative, 0).sum(0) / known.sum(0).clamp(min=1)[:, None]
+    guess = shape * findings.wanted_boxes[:, None, 2:] + findings.wanted_boxes[:, None, :2]
+    return findings._replace(points=guess).nme()

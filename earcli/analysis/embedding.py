@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from earcli.data.batches import as_images
 from earcli.data.cache import Progress
@@ -37,7 +37,7 @@ def choose_device(name: str) -> torch.device:
         raise ConfigError(f"--device {name} is not on this machine. Give auto or cpu.") from error
 
 
-def device_of(model: EarVAE) -> torch.device:
+def device_of(model: nn.Module) -> torch.device:
     """Where a model's weights are."""
     return next(model.parameters()).device
 

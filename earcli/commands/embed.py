@@ -20,7 +20,7 @@ SHEET_COLUMNS = 8
 
 
 def embed(
-    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Folders, pictures, .npy manifests.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Folders, pictures, manifests.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write: .npz (for ear search), .csv or .parquet.")
     ],
@@ -36,10 +36,7 @@ def embed(
         int | None, typer.Option("--clusters", min=2, help="Group the ears by k-means; a contact sheet per group.")
     ] = None,
     subject: options.Subject = "column",
-    root_dir: Annotated[
-        Path | None,
-        typer.Option("--root-dir", help="Folder that a manifest's relative paths start from; by default its own."),
-    ] = None,
+    root_dir: options.SourceRootDir = None,
     run_dir: options.RunDir = Path("runs"),
     batch_size: options.BatchSize = 32,
     num_workers: options.NumWorkers = 4,

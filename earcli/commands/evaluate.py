@@ -12,7 +12,7 @@ TARGETS = "Targets"
 
 
 def evaluate(
-    checkpoint: options.Checkpoint = "best",
+    checkpoint: options.AnyCheckpoint = "best",
     manifest: options.ReadManifest = None,
     train_manifest: options.TrainManifest = None,
     root_dir: options.RootDir = None,
@@ -46,6 +46,14 @@ def evaluate(
     fail_under_psnr: Annotated[
         float | None, typer.Option("--fail-under-psnr", help="Exit with 1 when PSNR is less, for scripts.")
     ] = None,
+    normalise: Annotated[
+        str,
+        typer.Option(
+            "--normalise",
+            help="What landmark errors are shares of: box (its diagonal), crop (the side of what a detector is shown), "
+            "or the distance of two points such as 1,2.",
+        ),
+    ] = "box",
     batch_size: options.BatchSize = 64,
     num_workers: options.NumWorkers = 4,
     device: options.Device = "auto",
@@ -53,7 +61,17 @@ def evaluate(
     run_dir: options.RunDir = Path("runs"),
     json: options.AsJson = False,
 ) -> None:
-    """Measure a teacher on ears that it never saw, beside baselines."""
+    """Measure a teacher on ears that it never saw, or a detector on labels, beside baselines."""
+    from earcli.models.weights import kind_of, read_checkpoint
+    from earcli.runs import find_checkpoint
+
+    path = find_checkpoint(checkpoint, run_dir, None)
+    if kind_of(read_checkpoint(path, None)["hyper_parameters"]) == "detector":
+        from earcli.commands.evaluate_detector import Request, evaluate_detector
+
+        places = manifest, root_dir, output
+        evaluate_detector(path, Request(*places, normalise, batch_size, num_workers, device, seed, run_dir, json))
+        return
     from rich.console import Console
 
     from earcli.analysis.evaluation import Evaluator
@@ -67,7 +85,7 @@ def evaluate(
     console = Console(stderr=json)
     with ProgressBar(console) as progress:
         report = Report(console, progress)
-        teacher = load_teacher(checkpoint, run_dir, device)
+        teacher = load_teacher(str(path), run_dir, device)
         report.note(f"teacher {teacher.path}")
         place = teacher.results(output, "evaluation")
         with replacing_folder(place, FILES) as folder:

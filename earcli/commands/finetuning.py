@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ def finetune(config: FinetuneConfig, resume: tuple[RunFolder, Path] | None = Non
     with ProgressBar(console) as progress:
         report = TrainingReport(console, progress, DETECTOR_COLUMNS)
         train, val = labels_of(config, report)
-        model, config = start(config, len(train.names), report, resumed=resume is not None)
+        model, config = start(config, train.names, report.note, resumed=resume is not None)
         run, module = fit(config, model, train, val, report, resume)
     for line in summary(config, run, module):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -74,11 +74,13 @@ def note_skipped(skipped: Iterable[Skipped], report: Report) -> None:
 
 
 def start(
-    config: FinetuneConfig, landmarks: int, report: Report, *, resumed: bool = False
+    config: FinetuneConfig, names: tuple[str, ...], note: Callable[[str], None] | None = None, *, resumed: bool = False
 ) -> tuple[EarDetector, FinetuneConfig]:
     """A detector that knows what `--init` says, and the configuration with its architecture.
 
     Args:
+        names: of the points.
+        note: hears which teacher it is.
         resumed: the configuration is that of a checkpoint, which will fill the detector.
 
     Raises:
@@ -92,7 +94,7 @@ def start(
     if resumed:
         return EarDetector.untrained(config), config
     if config.init != "teacher":
-        config = config.settled(None, landmarks)
+        config = config.settled(None, names)
         model = EarDetector.untrained(config)
         if config.init == "imagenet":
             trunk = read_trunk(config.architecture[2], config.weights)
@@ -100,10 +102,11 @@ def start(
                 model.encoder.load_trunk(trunk)
         return model, config
     path = find_checkpoint(config.checkpoint, config.run_dir)
-    report.note(f"teacher {path}")
-    config = config.settled(checkpoint_config(read_checkpoint(path), path, TrainConfig), landmarks)
+    if note is not None:
+        note(f"teacher {path}")
+    config = config.settled(checkpoint_config(read_checkpoint(path), path, TrainConfig), names)
     teacher = EarVAE.load_from_checkpoint(path)
-    model = EarDetector(teacher.encoder, teacher.decoder, landmarks, config.freeze_encoder)
+    model = EarDetector(teacher.encoder, teacher.decoder, len(names), config.freeze_encoder)
     return model, replace(config, checkpoint=str(path))
 
 

@@ -27,7 +27,7 @@ def search(
         list[Path] | None,
         typer.Argument(
             metavar="[QUERY...]",
-            help="Pictures, folders, .npy manifests. Without any: how well the index tells people apart.",
+            help="Pictures, folders, manifests. Without any: how well the index tells people apart.",
         ),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Ears to find for each query.")] = 10,

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from earcli.config import TrainConfig
 from earcli.data.cache import Crops, load_crops
 from earcli.data.manifest import Manifest, read_manifest
+from earcli.detector_config import FinetuneConfig
 from earcli.errors import CheckpointError, ManifestError
 from earcli.reporting.console import Report
 from earcli.runs import RunFolder, find_checkpoint
 
 if TYPE_CHECKING:
     from earcli.losses.perceptual import PerceptualLoss
+    from earcli.models.detector import EarDetector
     from earcli.models.vae import EarVAE
 
 SHOWN_SKIPPED = 3
@@ -35,12 +37,10 @@ def crops_of(manifest: Manifest, size: int, run_dir: Path, workers: int, report:
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """A trained teacher: the model in eval mode, its run's configuration, the checkpoint that it came from."""
+class Trained:
+    """What a checkpoint holds; `path` is the file."""
 
     path: Path
-    model: "EarVAE"
-    config: TrainConfig
 
     def results(self, output: Path | None, name: str) -> Path:
         """Where results go: `output`, or the folder `name` of the checkpoint's run.
@@ -55,6 +55,22 @@ class Teacher:
         except CheckpointError as error:
             raise CheckpointError(f"{error} Give --output, a folder for the results.") from error
 
+    def cache(self, run_dir: Path) -> Path:
+        """The folder of runs whose pixel cache is used: that of the checkpoint where it can be written."""
+        try:
+            home = RunFolder.of(self.path).path.parents[1]
+        except CheckpointError:
+            home = run_dir
+        return home if os.access(home, os.W_OK) else run_dir
+
+
+@dataclass(frozen=True)
+class Teacher(Trained):
+    """A trained teacher: the model in eval mode, its run's configuration."""
+
+    model: "EarVAE"
+    config: TrainConfig
+
     def train_set(self, given: Path | None, root_dir: Path | None, option: str = "--train-manifest") -> Manifest:
         """The pictures of a given manifest, or those that the run learnt from; `option` is how a command names it."""
         return self._set(given, root_dir, self.config.train_manifest, self.config.limit_train, option)
@@ -65,12 +81,7 @@ class Teacher:
 
     def crops(self, manifest: Manifest, run_dir: Path, workers: int, report: Report) -> Crops:
         """Crops at the model's size, through the cache that training used where that can be written."""
-        try:
-            home = RunFolder.of(self.path).path.parents[1]
-        except CheckpointError:
-            home = run_dir
-        cache = home if os.access(home, os.W_OK) else run_dir
-        return crops_of(manifest, self.config.image_size, cache, workers, report)
+        return crops_of(manifest, self.config.image_size, self.cache(run_dir), workers, report)
 
     def _set(self, given: Path | None, root_dir: Path | None, own: Path, limit: int | None, option: str) -> Manifest:
         if given is not None:
@@ -81,6 +92,14 @@ class Teacher:
                 f"Give {option}, and --root-dir where the pictures have moved."
             )
         return read_manifest(own, root_dir or self.config.root_dir).limit(limit, self.config.seed)
+
+
+@dataclass(frozen=True)
+class Detector(Trained):
+    """A trained detector: the model in eval mode, its run's configuration."""
+
+    model: "EarDetector"
+    config: FinetuneConfig
 
 
 def perceptual_distance(wanted: str | None, teacher: Teacher, report: Report) -> "PerceptualLoss | None":
@@ -115,3 +134,20 @@ def load_teacher(checkpoint: str, run_dir: Path, device: str = "auto") -> Teache
     path = find_checkpoint(checkpoint, run_dir)
     config = checkpoint_config(read_checkpoint(path), path, TrainConfig)
     return Teacher(path, EarVAE.load_from_checkpoint(path).to(target), config)
+
+
+def load_detector(checkpoint: str, run_dir: Path, device: str = "auto") -> Detector:
+    """The detector that --checkpoint means, on a device.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be used.
+        ConfigError: the device is not there.
+    """
+    from earcli.analysis.embedding import choose_device
+    from earcli.models.detector import EarDetector
+    from earcli.models.weights import checkpoint_config, read_checkpoint
+
+    target = choose_device(device)
+    path = find_checkpoint(checkpoint, run_dir, "detector")
+    config = checkpoint_config(read_checkpoint(path, "detector"), path, FinetuneConfig)
+    return Detector(path, EarDetector.load_from_checkpoint(path).to(target), config)

@@ -50,6 +50,11 @@ class PixelDataset(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.pixels)
 
+    def subset(self, rows: NDArray[np.int64]) -> "PixelDataset":
+        """The samples at `rows`, in memory."""
+        chosen = torch.from_numpy(rows)
+        return PixelDataset(self.pixels[rows], {name: c[chosen] for name, c in self.columns.items()})
+
     def __getitem__(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
         pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[indices]))
         rows = torch.from_numpy(indices)

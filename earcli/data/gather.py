@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from earcli.data.images import SUFFIXES
-from earcli.data.manifest import Manifest, read_manifest
+from earcli.data.manifest import READERS, Manifest, read_manifest
 from earcli.errors import DataError
-
-MANIFEST_SUFFIX = ".npy"
 
 
 def gather_pictures(sources: Sequence[Path], root: Path | None = None) -> Manifest:
@@ -20,7 +18,7 @@ def gather_pictures(sources: Sequence[Path], root: Path | None = None) -> Manife
     Paths of the result are absolute; the subject is empty where no manifest names one.
 
     Args:
-        sources: folders, picture files, `.npy` manifests.
+        sources: folders, picture files, manifests.
         root: folder that a manifest's relative paths start from; the manifest's own when None.
 
     Raises:
@@ -32,7 +30,7 @@ def gather_pictures(sources: Sequence[Path], root: Path | None = None) -> Manife
     subjects: list[str] = []
     others: Counter[str] = Counter()
     for source in sources:
-        if source.suffix == MANIFEST_SUFFIX and source.is_file():
+        if source.suffix.lower() in READERS and source.is_file():
             manifest = read_manifest(source, root)
             paths += [str(manifest.locate(index).absolute()) for index in range(len(manifest))]
             boxes.append(manifest.boxes)
@@ -46,7 +44,7 @@ def gather_pictures(sources: Sequence[Path], root: Path | None = None) -> Manife
         seen = ", ".join(f"{count} {suffix or 'without ending'}" for suffix, count in others.most_common(3))
         raise DataError(
             f"No picture in {', '.join(map(str, sources))} (looked for {' '.join(SUFFIXES)}; "
-            f"found {seen or 'no file at all'}). Give pictures, folders of them, or a .npy manifest."
+            f"found {seen or 'no file at all'}). Give pictures, folders of them, or a manifest."
         )
     return Manifest(paths, np.concatenate(boxes), subjects if any(subjects) else None, Path("/"))
 
@@ -56,7 +54,7 @@ def _pictures(source: Path, others: Counter[str]) -> list[str]:
     if source.is_file():
         return [str(source.absolute())]
     if not source.is_dir():
-        raise DataError(f"{source} does not exist. Give pictures, folders of them, or a .npy manifest.")
+        raise DataError(f"{source} does not exist. Give pictures, folders of them, or a manifest.")
     found = []
     for folder, folders, names in os.walk(source.absolute()):  # links to folders are not followed: they may loop
         folders.sort()

@@ -54,6 +54,27 @@ class Labels:
         chosen = self.manifest.subset(rows), self.sizes[rows], self.points[rows]
         return Labels(*chosen, self.names, self.skipped)
 
+    @classmethod
+    def joined(cls, parts: Sequence["Labels"]) -> "Labels":
+        """All of several sets, whose points must have the same names.
+
+        Raises:
+            DataError: they have not.
+        """
+        if len({part.names for part in parts}) > 1:
+            counts = " and ".join(str(len(part.names)) for part in parts)
+            raise DataError(f"The sets have {counts} points, or other names for them. Give labels of one kind.")
+        paths = [str(part.manifest.locate(row).absolute()) for part in parts for row in range(len(part))]
+        known = [part.manifest.subjects or [""] * len(part) for part in parts]
+        boxes = np.concatenate([part.manifest.boxes for part in parts])
+        return cls(
+            Manifest(paths, boxes, [name for names in known for name in names], root=Path("/")),
+            np.concatenate([part.sizes for part in parts]),
+            np.concatenate([part.points for part in parts]),
+            parts[0].names,
+            [item for part in parts for item in part.skipped],
+        )
+
     def limit(self, count: int | None, seed: int) -> "Labels":
         """So many pictures with an ear, drawn by `seed`, and every one without; all for None."""
         ears = np.flatnonzero(self.has_ear)

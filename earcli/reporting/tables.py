@@ -64,6 +64,23 @@ def identification_table(result: Mapping[str, Any]) -> Table:
     return table
 
 
+def comparison_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """What `earcli.training.comparison.summarise` returns, as a header and rows."""
+    header = ["start", "labels", "NME", "95% interval", "IoU", f"below {rows[0]['start']}"]
+    cells = [
+        [
+            row["start"],
+            str(row["labels"]),
+            f"{row['nme']:.2%}",
+            f"{row['nme_low']:.2%} to {row['nme_high']:.2%}",
+            f"{row['iou']:.3f}",
+            f"{row['below_first']:.0%}",
+        ]
+        for row in sorted(rows, key=lambda row: row["labels"])
+    ]
+    return header, cells
+
+
 BACKEND_NAMES = {"torch": "PyTorch", "compile": "torch.compile", "onnx": "ONNX fp32", "int8": "ONNX int8"}
 
 

@@ -1,0 +1,100 @@
+"""What `ear compare-init` does and leaves: labels, trials, a table, a curve."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from earcli.commands.finetuning import note_skipped, start
+from earcli.config import TrainConfig
+from earcli.data.labels import Labels, read_labels
+from earcli.data.manifest import SubjectSource
+from earcli.data.views import view_dataset
+from earcli.detector_config import FinetuneConfig
+from earcli.files import refuse_used_folder, write_records
+from earcli.models.detector import EarDetector
+from earcli.models.weights import checkpoint_config, read_checkpoint
+from earcli.reporting.console import Report
+from earcli.reporting.curves import save_comparison
+from earcli.runs import find_checkpoint
+from earcli.training.comparison import Plan, Trial, compare, summarise
+from earcli.training.precision import choose_precision
+
+
+def run_comparison(
+    manifests: Sequence[Path],
+    root_dir: Path | None,
+    subject: SubjectSource,
+    starts: Mapping[str, FinetuneConfig],
+    division: tuple[Sequence[int], Sequence[int], int],
+    steps: int,
+    jobs: int,
+    output: Path,
+    report: Report,
+) -> list[dict[str, Any]]:
+    """Trains every detector, writes `output` as they come, and returns the rows of the table.
+
+    Args:
+        starts: configurations by name.
+        division: budgets, seeds and folds of a `Plan`.
+    """
+    refuse_used_folder(output)
+    first = next(iter(starts.values()))
+    path = find_checkpoint(first.checkpoint, first.run_dir)
+    teacher = checkpoint_config(read_checkpoint(path), path, TrainConfig)
+    report.note(f"teacher {path}")
+    parts = [read_labels(manifest, root_dir, first.landmarks) for manifest in manifests]
+    labels = Labels.joined(parts)
+    labels = replace(labels, manifest=labels.manifest.with_subjects(subject))
+    note_skipped(labels.skipped, report)
+    # every start gets the teacher's architecture, also the one that learns from nothing
+    settled = {
+        name: choose_precision(replace(config, checkpoint=str(path)).settled(teacher, labels.names))
+        for name, config in starts.items()
+    }
+    first = next(iter(settled.values()))
+    (varied, kept), (plain, _) = (
+        view_dataset(
+            labels,
+            first.shape[0],
+            first.seen_margin,
+            vary=vary,
+            folder=first.run_dir / ".cache",
+            workers=first.num_workers,
+            progress=report.progress,
+        )
+        for vary in (True, False)
+    )
+    groups = kept.manifest.subject_numbers()
+    groups = np.where(groups < 0, groups.max() + 1 + np.arange(len(groups)), groups)
+    plan = Plan(settled, *division)
+    report.note(f"{len(kept)} labelled ears in {len(np.unique(groups))} groups, {len(plan)} detectors to train")
+    trials: list[Trial] = []
+    report.progress("comparing", 0, len(plan))
+    for trial in compare(plan, partial(_start, labels.names), varied, plain, groups, steps, jobs):
+        trials.append(trial)
+        write_records(output / "trials.csv", [_row(trial) for trial in trials])
+        report.progress("comparing", len(trials), len(plan))
+    rows = summarise(trials, len(kept), groups)
+    write_records(output / "comparison.csv", rows)
+    save_comparison(output / "curve.png", rows)
+    return rows
+
+
+def _start(names: tuple[str, ...], config: FinetuneConfig) -> tuple[EarDetector, FinetuneConfig]:
+    return start(config, names)
+
+
+def _row(trial: Trial) -> dict[str, Any]:
+    return {
+        "start": trial.start,
+        "labels": trial.budget,
+        "seed": trial.seed,
+        "fold": trial.fold,
+        "ears": len(trial.ears),
+        "nme": f"{np.nanmean(trial.nme):.6f}",
+        "iou": f"{trial.iou.mean():.6f}",
+    }

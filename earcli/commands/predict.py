@@ -1,0 +1,64 @@
+"""`ear predict`: draw what a detector finds, and write it down."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from earcli import options
+
+
+def predict(
+    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Folders, pictures, manifests.")],
+    checkpoint: options.DetectorCheckpoint = "best",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")] = Path("predictions"),
+    crops: Annotated[
+        Path | None, typer.Option("--crops", help="New folder for the ears that were found, cut out.")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option("--threshold", min=0, max=1, help="Least confidence of an ear that is drawn and cut out.")
+    ] = 0.5,
+    root_dir: options.SourceRootDir = None,
+    run_dir: options.RunDir = Path("runs"),
+    batch_size: options.BatchSize = 32,
+    num_workers: options.NumWorkers = 4,
+    device: options.Device = "auto",
+    as_json: options.AsJson = False,
+) -> None:
+    """Find the ear and its landmarks on pictures: drawn pictures, COCO JSON, CSV."""
+    from rich.console import Console
+
+    from earcli.analysis.prediction import predict as predict_all
+    from earcli.commands.prediction_files import FILES, PredictionFiles
+    from earcli.commands.source import load_detector
+    from earcli.data.gather import gather_pictures
+    from earcli.files import new_folder, replacing_folder
+    from earcli.reporting.console import ProgressBar, Report
+
+    console = Console(stderr=as_json)
+    manifest = gather_pictures(sources, root_dir)
+    detector = load_detector(checkpoint, run_dir, device)
+    config = detector.config
+    with ProgressBar(console) as progress, replacing_folder(output, FILES) as folder:
+        report = Report(console, progress)
+        report.note(f"detector {detector.path}")
+        files = PredictionFiles(folder, manifest, config.point_names, threshold)
+        found = predict_all(
+            detector.model, manifest, config.shape[0], config.seen_margin, batch_size, num_workers, progress
+        )
+        if crops is None:
+            files.write(found, None)
+        else:
+            with new_folder(crops) as cut:
+                files.write(found, cut)
+    for item in files.skipped[:3]:
+        report.note(f"skipped {item.path}: {item.reason}")
+    if files.skipped:
+        report.note(f"{len(files.skipped)} of {len(manifest)} pictures could not be read: {output / 'skipped.csv'}")
+    report.note(f"{files.drawn} ears on {files.seen} pictures, of confidence {threshold:g} and more")
+    report.note(f"results {output}: predictions.json (COCO), predictions.csv, pictures/")
+    if crops is not None:
+        report.note(f"ears cut out: {crops}")
+    if as_json:
+        typer.echo(json.dumps({"output": str(output), "pictures": files.seen, "ears": files.drawn}, indent=2))
