@@ -193,7 +193,7 @@ def test_planted_faults_are_found_among_real_ears_with_few_false_alarms(real_ear
 
 
 def coco_of(folder: Path) -> Path:
-    return folder / "_annotations.coco.json"
+    return folder / "train_landmarks.coco.json"
 
 
 def test_key_points_outside_their_box_and_in_an_unusual_layout_are_found(drawn: Path, tmp_path: Path) -> None:

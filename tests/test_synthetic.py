@@ -19,10 +19,13 @@ def test_a_set_has_pictures_manifests_key_points_and_factors(ears: Path) -> None
     train, val = read_manifest(ears / "train_teacher.npy"), read_manifest(ears / "val_teacher.npy")
     assert (len(train), len(val)) == (24, 6)
     assert not set(train.paths) & set(val.paths)
-    coco = json.loads((ears / "_annotations.coco.json").read_text())
     with (ears / "factors.csv").open() as file:
-        factors = list(csv.DictReader(file))
-    assert len(coco["images"]) == len(coco["annotations"]) == len(factors) == 30
+        assert len(list(csv.DictReader(file))) == 30
+    for name, part in (("train", train), ("val", val)):
+        labels = json.loads((ears / f"{name}_landmarks.coco.json").read_text())
+        assert [image["file_name"] for image in labels["images"]] == part.paths
+    coco = json.loads((ears / "train_landmarks.coco.json").read_text())
+    assert len(coco["images"]) == len(coco["annotations"]) == 24
     assert coco["categories"][0]["keypoints"] == list(LANDMARKS)
     for image, annotation in zip(coco["images"], coco["annotations"], strict=True):
         with Image.open(ears / image["file_name"]) as picture:

@@ -10,7 +10,7 @@ from earcli import options
 from earcli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from earcli.commands.source import Teacher
+    from earcli.commands.source import Detector, Teacher, Trained
     from earcli.exporting.parts import Part
     from earcli.exporting.runtime import Floats
 
@@ -18,13 +18,14 @@ SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2", "safetensors": ""}
 
 
 def export(
-    checkpoint: options.Checkpoint = "best",
+    checkpoint: options.AnyCheckpoint = "best",
     form: Annotated[
         Literal["onnx", "pt2", "safetensors"],
         typer.Option("--format", help="onnx, pt2 (torch.export), or a safetensors folder."),
     ] = "onnx",
     part: Annotated[
-        Literal["encoder", "decoder", "vae", "features"], typer.Option("--part", help="What of the teacher to write.")
+        Literal["encoder", "decoder", "vae", "features", "detector"],
+        typer.Option("--part", help="What of the teacher to write, or the whole of a detector."),
     ] = "encoder",
     precision: Annotated[
         Literal["fp32", "fp16", "int8"],
@@ -46,29 +47,36 @@ def export(
     num_workers: options.NumWorkers = 4,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write a teacher as ONNX, a torch.export archive or safetensors, proved on real crops."""
+    """Write a teacher or detector as ONNX, a torch.export archive or safetensors, proved on real crops."""
     if form != "onnx" and precision != "fp32":
         raise ConfigError(f"--precision {precision} goes with --format onnx; {form} is written in fp32.")
+    if part == "detector" and (form == "safetensors" or precision == "int8"):
+        raise ConfigError("--part detector goes with --format onnx or pt2, and with --precision fp32 or fp16.")
     from rich.console import Console
 
-    from earcli.commands.source import load_teacher
+    from earcli.commands.source import Detector, load_detector, load_teacher
     from earcli.exporting.export import export_part, note_parity
     from earcli.exporting.facts import Facts
-    from earcli.exporting.parts import make_part
+    from earcli.exporting.parts import detector_part, make_part
     from earcli.models.weights import fingerprint
     from earcli.reporting.tables import parity_line, parity_table
 
     console = Console(stderr=as_json)
-    teacher = load_teacher(checkpoint, run_dir, "cpu")
+    load = load_detector if part == "detector" else load_teacher
+    source: Teacher | Detector = load(checkpoint, run_dir, "cpu")
     name = part if precision == "fp32" else f"{part}-{precision}"
-    target = teacher.results(None, "export") / f"{name}{SUFFIXES[form]}" if output is None else output
-    console.print(f"checkpoint {teacher.path}", soft_wrap=True, highlight=False, markup=False)
+    target = source.results(None, "export") / f"{name}{SUFFIXES[form]}" if output is None else output
+    console.print(f"checkpoint {source.path}", soft_wrap=True, highlight=False, markup=False)
     with console.status("exporting and comparing"):
-        chosen = make_part(teacher.model, part)
-        facts = Facts.of(teacher.config, teacher.path, fingerprint(teacher.model), part, precision)
-        inputs = real_inputs(teacher, chosen, (manifest, root_dir), precision == "int8", num_workers)
-        parity = export_part(chosen, facts, form, opset, target, inputs, teacher.model.decoder)
-    record = note_parity(parity_path(teacher, target), target, form, facts, parity)
+        if isinstance(source, Detector):
+            chosen = detector_part(source.model, source.config.shape[0])
+            inputs, decoder = detector_inputs(source, manifest, root_dir, num_workers), None
+        else:
+            chosen, decoder = make_part(source.model, part), source.model.decoder
+            inputs = real_inputs(source, chosen, (manifest, root_dir), precision == "int8", num_workers)
+        facts = Facts.of(source.config, source.path, fingerprint(source.model), part, precision)
+        parity = export_part(chosen, facts, form, opset, target, inputs, decoder)
+    record = note_parity(parity_path(source, target), target, form, facts, parity)
     if as_json:
         typer.echo(json.dumps({"path": str(target), **record}, indent=2))
         return
@@ -112,12 +120,35 @@ def real_inputs(
     return means[: len(images)], means[len(images) :]
 
 
-def parity_path(teacher: "Teacher", target: Path) -> Path:
+def detector_inputs(
+    detector: "Detector", manifest: Path | None, root_dir: Path | None, workers: int
+) -> tuple["Floats", "Floats"]:
+    """What a detector is shown of labelled pictures, to prove it on, and nothing to calibrate it with.
+
+    Raises:
+        ManifestError, DataError: the labels cannot be used.
+    """
+    from dataclasses import replace
+
+    from earcli.data.cache import sample_crops
+    from earcli.data.labels import read_labels
+    from earcli.data.views import around
+    from earcli.exporting.export import PARITY_INPUTS
+    from earcli.exporting.runtime import to_images
+
+    config = detector.config
+    labels = read_labels(manifest or config.val_manifest, root_dir or config.root_dir, config.shape[1])
+    shown = replace(labels.manifest, boxes=around(labels.manifest.boxes, config.seen_margin, labels.sizes))
+    images = to_images(sample_crops(shown, config.shape[0], PARITY_INPUTS, workers))
+    return images, images[:0]
+
+
+def parity_path(source: "Trained", target: Path) -> Path:
     """The `parity.json` of the checkpoint's run; beside the export where the checkpoint lies in no run."""
     from earcli.errors import CheckpointError
     from earcli.exporting.export import PARITY_NAME
 
     try:
-        return teacher.results(None, "export") / PARITY_NAME
+        return source.results(None, "export") / PARITY_NAME
     except CheckpointError:
         return target.parent / PARITY_NAME

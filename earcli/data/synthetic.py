@@ -119,7 +119,8 @@ def _placement(
 def write_set(folder: Path, count: int, seed: int, progress: Progress | None = None) -> None:
     """Draws a labelled set into a new or empty folder, which appears whole or not at all.
 
-    Writes `images/`, `train_teacher.npy`, `val_teacher.npy`, `_annotations.coco.json` and `factors.csv`.
+    Writes `images/` and for training and validation `train_teacher.npy`, `train_landmarks.coco.json`,
+    `val_teacher.npy`, `val_landmarks.coco.json`; `factors.csv` has both.
 
     Raises:
         RunError: the folder has something in it, or cannot be written.
@@ -177,12 +178,12 @@ def _write_into(folder: Path, count: int, seed: int, progress: Progress | None) 
     held_out = round(count * VAL_SHARE)
     for name, part in (("train", slice(held_out, None)), ("val", slice(held_out))):
         write_manifest(folder / f"{name}_teacher.npy", names[part], boxes[part])
+        coco = _coco(names[part], [ear for _, ear in drawn[part]])
+        (folder / f"{name}_landmarks.coco.json").write_text(json.dumps(coco), encoding="utf-8")
     with (folder / "factors.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["image_path", *(f.name for f in fields(Factors))])
         writer.writerows([name, *asdict(factors).values()] for name, (factors, _) in zip(names, drawn, strict=True))
-    coco = _coco(names, [ear for _, ear in drawn])
-    (folder / "_annotations.coco.json").write_text(json.dumps(coco), encoding="utf-8")
 
 
 def _coco(names: list[str], ears: list[SyntheticEar]) -> dict[str, Any]:

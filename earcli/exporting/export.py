@@ -24,13 +24,19 @@ CALIBRATION_INPUTS = 128
 
 
 def export_part(
-    part: Part, facts: Facts, form: Format, opset: int, target: Path, inputs: tuple[Floats, Floats], decoder: EarDecoder
+    part: Part,
+    facts: Facts,
+    form: Format,
+    opset: int,
+    target: Path,
+    inputs: tuple[Floats, Floats],
+    decoder: EarDecoder | None,
 ) -> Parity:
     """Writes a part, proves what was written on real inputs, and only then puts it in its place.
 
     Args:
         inputs: those to prove it on (20, ...), and those that int8 learns its ranges from (N, ...).
-        decoder: the teacher's, for the PSNR between reconstructions.
+        decoder: the teacher's, for the PSNR between reconstructions; None for a detector.
 
     Raises:
         ExportError: it does not compute what the checkpoint computes, or cannot be made; nothing is left behind.

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from earcli import __version__
 from earcli.config import TrainConfig
+from earcli.detector_config import FinetuneConfig
 from earcli.errors import CheckpointError
 from earcli.knobs import image_side
 
@@ -20,6 +21,7 @@ class Facts:
     Attributes:
         fingerprint: of the weights; see `earcli.models.weights.fingerprint`.
         run: NAME/version_N of the training run, as far as the checkpoint's place tells.
+        points: the names of a detector's points, with commas between.
     """
 
     part: str
@@ -30,24 +32,33 @@ class Facts:
     fingerprint: str
     run: str
     checkpoint: str
+    points: str = ""
     ear_version: str = __version__
     value_range: str = "-1 to 1: pixel / 127.5 - 1"
     channel_order: str = "RGB, (batch, channel, row, column)"
     resize: str = "crop stretched to a square by Pillow's bilinear resize"
 
     @classmethod
-    def of(cls, config: TrainConfig, checkpoint: Path, fingerprint: str, part: str, precision: str) -> Self:
+    def of(
+        cls, config: TrainConfig | FinetuneConfig, checkpoint: Path, fingerprint: str, part: str, precision: str
+    ) -> Self:
+        if isinstance(config, FinetuneConfig):
+            (latent_dim, _, resnet_version), size = config.architecture, config.shape[0]
+            points = ",".join(config.point_names)
+        else:
+            latent_dim, resnet_version, size, points = config.latent_dim, config.resnet_version, config.image_size, ""
         place = checkpoint.absolute().parent
         run = "/".join(place.parts[-3:-1]) if place.name == "checkpoints" else ""
         return cls(
             part,
             precision,
-            config.image_size,
-            config.latent_dim,
-            config.resnet_version,
+            size,
+            latent_dim,
+            resnet_version,
             fingerprint,
             run,
             checkpoint.name,
+            points,
         )
 
     def to_text(self) -> dict[str, str]:

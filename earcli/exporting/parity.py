@@ -69,12 +69,12 @@ class Parity:
         return {"outputs": outputs, "psnr_db": level, "images": self.images, "batches": list(BATCHES)}
 
 
-def measure_parity(part: Part, runner: Runner, inputs: Floats, decoder: EarDecoder) -> Parity:
+def measure_parity(part: Part, runner: Runner, inputs: Floats, decoder: EarDecoder | None) -> Parity:
     """Runs a part and its export beside each other.
 
     Args:
         inputs: of the part, first axis N, a multiple of 10, so that every batch size sees all.
-        decoder: turns latent vectors into the images whose PSNR is taken.
+        decoder: turns latent vectors into the images whose PSNR is taken; None where there are none.
     """
     reference = module_runner(part.module)
     pairs: dict[str, list[tuple[Floats, Floats]]] = {name: [] for name in part.outputs}
@@ -100,11 +100,11 @@ def closeness(a: Floats, b: Floats) -> Closeness:
     return Closeness(error, error / max(float(np.abs(b).max()), np.finfo(np.float64).tiny), float(cosine.min()))
 
 
-def _reconstruction_psnr(joined: Mapping[str, tuple[Floats, Floats]], decoder: EarDecoder) -> float | None:
+def _reconstruction_psnr(joined: Mapping[str, tuple[Floats, Floats]], decoder: EarDecoder | None) -> float | None:
     with torch.inference_mode():
         if "reconstruction" in joined:
             a, b = (torch.from_numpy(value) for value in joined["reconstruction"])
-        elif "mu" in joined:
+        elif "mu" in joined and decoder is not None:
             a, b = (decoder(torch.from_numpy(value)) for value in joined["mu"])
         else:
             return None
