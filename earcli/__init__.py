@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from earcli.models.detector import EarDetector
     from earcli.models.vae import EarVAE
 
 __version__ = "0.1.0"
-__all__ = ["EarVAE", "__version__"]
+__all__ = ["EarDetector", "EarVAE", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -15,4 +16,8 @@ def __getattr__(name: str) -> Any:
         from earcli.models.vae import EarVAE
 
         return EarVAE
+    if name == "EarDetector":
+        from earcli.models.detector import EarDetector
+
+        return EarDetector
     raise AttributeError(f"module 'earcli' has no attribute {name!r}")

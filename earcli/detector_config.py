@@ -78,7 +78,7 @@ class DetectorOptimConfig(OptimConfig):
     lr: float = knob(3e-3, "Peak learning rate of AdamW.", above(0))
     trunk_lr_scale: float = knob(0.3, "Learning rate of what was pretrained, as a share of --lr.", above(0))
     ema_decay: float = knob(
-        0.98, "Decay of an average of the weights, used for validation and after; 0 keeps none.", below_one
+        0.0, "Decay of an average of the weights, used for validation and after; 0 keeps none.", below_one
     )
 
 

@@ -18,7 +18,8 @@ LAYERS = (
     ("reporting",),
     ("losses", "models", "data", "metrics"),
     ("runs",),
-    ("files", "config"),
+    ("files", "detector_config"),
+    ("config",),
     ("knobs",),
     ("errors", "__init__"),
 )
@@ -61,8 +62,9 @@ def test_imports_point_one_way(path: Path) -> None:
 
 
 def test_the_public_surface() -> None:
-    assert earcli.__all__ == ["EarVAE", "__version__"]
+    assert earcli.__all__ == ["EarDetector", "EarVAE", "__version__"]
     assert earcli.EarVAE.__name__ == "EarVAE"
+    assert earcli.EarDetector.__name__ == "EarDetector"
     with pytest.raises(AttributeError):
         _ = earcli.nothing
 
@@ -76,6 +78,9 @@ def test_the_public_surface() -> None:
         ["synth"],
         ["prepare"],
         ["check"],
+        ["finetune"],
+        ["predict"],
+        ["compare-init"],
         ["evaluate"],
         ["eigenears"],
         ["export"],

@@ -20,5 +20,7 @@ def synth(
     console = Console()
     with ProgressBar(console) as progress:
         write_set(folder, count, seed, progress)
-    console.print(f"{count} ears in {folder}: images/, train_teacher.npy, val_teacher.npy, factors.csv,", highlight=False)
+    console.print(
+        f"{count} ears in {folder}: images/, train_teacher.npy, val_teacher.npy, factors.csv,", highlight=False
+    )
     console.print("train_landmarks.coco.json, val_landmarks.coco.json (17 points and a box each)", highlight=False)

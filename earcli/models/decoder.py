@@ -36,11 +36,11 @@ class EarDecoder(nn.Module):
         self.sketch_side = image_size // 8
         self.sketch = nn.Linear(latent_dim, 3 * self.sketch_side**2)
 
-    def maps(self, z: Tensor) -> list[Tensor]:
-        """What the five stages give: sides of S/16, S/8, S/4, S/2, S with w, w/2, w/4, w/8, w/16 channels."""
+    def maps(self, z: Tensor, count: int = 5) -> list[Tensor]:
+        """What the first `count` stages give: sides of S/16, S/8, S/4, S/2, S; channels w, w/2, w/4, w/8, w/16."""
         x = self.expand(z).view(-1, *self.grid)  # (B, w, S/32, S/32)
         result = []
-        for stage in self.stages:
+        for stage in self.stages[:count]:
             x = stage(x)
             result.append(x)
         return result

@@ -66,11 +66,12 @@ class EarDetector(nn.Module):
         self.visibility = nn.Linear(width, 1)
         self.confidence = nn.Linear(encoder.channels[-1], 1)
         nn.init.normal_(self.heat.weight, std=0.01)  # flat heat maps: every point starts in the middle
-        for unused in (encoder.logvar_head, self.decoder.to_rgb, self.decoder.sketch):
+        for unused in (encoder.logvar_head, self.decoder.stages[-1], self.decoder.to_rgb, self.decoder.sketch):
             unused.requires_grad_(False)
         self.frozen = (self.encoder, self.decoder) if freeze_encoder else ()
         for module in self.frozen:
             module.requires_grad_(False)
+        self.train()  # a loaded teacher is in eval mode
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
@@ -97,7 +98,7 @@ class EarDetector(nn.Module):
 
     def _merge(self, features: dict[str, Tensor], side: int) -> Tensor:
         down = [project(features[f"stride{s}"]) for s, project in zip(STRIDES, self.from_encoder, strict=True)]
-        maps = self.decoder.maps(self.encoder.mean(features))[:-1]
+        maps = self.decoder.maps(self.encoder.mean(features), len(self.from_decoder))
         up = [project(m) for m, project in zip(maps, self.from_decoder, strict=True)]
         x = F.relu(down[-1])
         for level, found in enumerate(up):

@@ -33,7 +33,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
         write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        return read_checkpoint(path)
+        return read_checkpoint(path, None)
 
 
 def keep_best(run: RunFolder, content: dict[str, Any], run_name: str, epoch: int, val_loss: float) -> None:
