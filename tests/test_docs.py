@@ -1,10 +1,13 @@
 """The documentation names only commands and flags that exist, and links that lead somewhere."""
 
 import re
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 import typer
+from running import ear
 
 from earcli.cli import app
 
@@ -21,7 +24,7 @@ COMMANDS = {
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_commands_and_flags_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for name, rest in re.findall(r"(?:`|\$ )ear (bench [a-z]+|[a-z]+)([^`\n#]*)", text):
+    for name, rest in re.findall(r"(?:`|\$ )ear (bench [a-z]+|[a-z][a-z-]*)([^`\n#]*)", text):
         assert name in COMMANDS, f"ear {name}"
         known = {flag for parameter in COMMANDS[name].params for flag in parameter.opts}
         assert set(re.findall(r"--[a-z][a-z-]*", rest)) <= known | {"--help"}, f"ear {name}{rest}"
@@ -39,3 +42,33 @@ def test_make_has_the_targets_that_the_readme_names() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"`?make ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8")):
         assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+SMALLER = {
+    "train": "--epochs 1 --limit-train 32 --limit-val 4 --batch-size 8",
+    "finetune": "--epochs 1 --epoch-steps 2 --batch-size 4",
+}
+"""What makes a command of the guide take seconds."""
+
+
+def test_the_transfer_guide_runs_as_written(
+    ears: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "docs" / "transfer.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ears / "images", tmp_path / "raw")
+    shutil.copytree(ears, tmp_path / "labelled", ignore=shutil.ignore_patterns("*_teacher.npy", "factors.csv"))
+    (tmp_path / "photos").mkdir()
+    shutil.copy(ears / "images" / "ear_00000.jpg", tmp_path / "photos")
+    shutil.copy(teacher, tmp_path / "teacher.ckpt")
+    commands = re.findall(r"^\$ ear (.*?)(?:  +#.*)?$", text, re.M)
+    assert [line.split()[0] for line in commands] == [
+        "prepare", "train", "prepare", "finetune", "evaluate", "predict", "export",
+    ]  # fmt: skip
+    for line in commands:
+        result = ear(*shlex.split(f"{line} {SMALLER.get(line.split()[0], '')}"))
+        assert result.exit_code == 0, f"ear {line}\n{result.output}"
+    assert {p.name for p in (tmp_path / "predictions").iterdir()} == {"pictures", "predictions.csv", "predictions.json"}
+    assert (tmp_path / "detector.onnx").is_file()
+    for code in re.findall(r"```python\n(.*?)```", text, re.S):
+        exec(code, {})

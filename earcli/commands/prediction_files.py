@@ -3,13 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from earcli.analysis.prediction import Found
 from earcli.data.cache import Skipped
-from earcli.data.images import crop_picture, quiet_decoding, read_picture
+from earcli.data.images import BadPictureError, crop_picture, quiet_decoding, read_picture
 from earcli.data.manifest import Manifest
 from earcli.files import write_csv
 from earcli.reporting.drawing import draw_ear
@@ -91,4 +92,5 @@ class PredictionFiles:
         draw_ear(image, found.box, found.points[:, :2]).save(self.folder / "pictures" / name, quality=QUALITY)
         self.drawn += 1
         if crops is not None:
-            crop_picture(image, found.box).save(crops / name, quality=QUALITY)
+            with suppress(BadPictureError):  # a box that holds no pixel of the picture
+                crop_picture(image, found.box).save(crops / name, quality=QUALITY)
