@@ -22,7 +22,7 @@ class Batch(TypedDict):
 
 def as_images(pixels: Tensor) -> Tensor:
     """uint8 pixels as fp32 in [-1, 1]."""
-    return pixels.float() / 127.5 - 1
+    return pixels.float().div_(127.5).sub_(1)
 
 
 def as_pixels(images: Tensor) -> NDArray[np.uint8]:
