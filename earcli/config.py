@@ -93,6 +93,12 @@ class TeacherDataConfig(DataConfig):
 
     limit_train: int | None = knob(None, "Train on so many pictures only, drawn by --seed.", at_least(1))
     limit_val: int | None = knob(None, "Validate on so many pictures only, drawn by --seed.", at_least(1))
+    no_cache: bool = knob(
+        False,
+        "Write no pixel cache: every picture is decoded at the start and again in every epoch, a millisecond of one "
+        "core and more each time.",
+        resumable=True,
+    )
 
 
 @dataclass(frozen=True)

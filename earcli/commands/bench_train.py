@@ -80,6 +80,7 @@ def train(
 def _crops(config: TrainConfig, given: bool, folder: Path, progress: "Progress") -> "Crops":
     """The crops of the manifest that was given, or drawn ears."""
     from earcli.data.cache import load_crops
+    from earcli.data.decoded import decode_crops
     from earcli.data.manifest import read_manifest
     from earcli.data.synthetic import write_set
 
@@ -87,7 +88,8 @@ def _crops(config: TrainConfig, given: bool, folder: Path, progress: "Progress")
         # a fifth of them is for validation
         write_set(folder / "ears", max(DRAWN_EARS, 2 * config.batch_size), config.seed, progress)
     manifest = read_manifest(config.train_manifest if given else folder / "ears" / "train_teacher.npy", config.root_dir)
+    manifest = manifest.limit(config.limit_train, config.seed)
+    if config.no_cache:
+        return decode_crops(manifest, config.image_size, config.num_workers, progress)
     cache = config.run_dir / ".cache" if given else folder / "cache"
-    return load_crops(
-        manifest.limit(config.limit_train, config.seed), config.image_size, cache, config.num_workers, progress
-    )
+    return load_crops(manifest, config.image_size, cache, config.num_workers, progress)

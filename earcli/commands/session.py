@@ -70,7 +70,9 @@ def train(config: TrainConfig, resume: tuple[RunFolder, Path] | None = None) -> 
         train_set = read_manifest(config.train_manifest, config.root_dir).limit(config.limit_train, config.seed)
         val_set = read_manifest(config.val_manifest, config.root_dir).limit(config.limit_val, config.seed)
         train_crops, val_crops = (
-            crops_of(manifest, config.image_size, config.run_dir, config.num_workers, report)
+            crops_of(
+                manifest, config.image_size, None if config.no_cache else config.run_dir, config.num_workers, report
+            )
             for manifest in (train_set, val_set)
         )
         from earcli.training.trainer import Pretrained, train_teacher
