@@ -17,7 +17,9 @@ from earcli.data.cache import load_crops
 from earcli.data.decoded import decode_crops
 from earcli.data.images import BadPictureError, quiet_decoding, read_crop, read_picture
 from earcli.data.manifest import Manifest, write_manifest
+from earcli.data.pixels import MappedPixels
 from earcli.errors import DataError, RunError
+from earcli.training.memory import resident_memory
 
 WHOLE = np.full(4, np.nan)
 
@@ -158,13 +160,13 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_cache_is_built_anew(tmp_path: Path, damage: str) -> None:
     fill(tmp_path, 4)
-    before = np.array(load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2).pixels)
+    before = np.array(load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2).pixels[:])
     name, change = DAMAGE[damage]
     file = next((tmp_path / "cache").glob(f"pixels-*/{name}"))
     status = file.stat()
     file.write_bytes(change(file.read_bytes()))
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    np.testing.assert_array_equal(load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2).pixels, before)
+    np.testing.assert_array_equal(load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2).pixels[:], before)
     assert [p.name for p in (tmp_path / "cache").iterdir()] == [file.parent.name]
     assert {p.name for p in file.parent.iterdir()} == {"pixels.u8", "entry.json", "lock"}
 
@@ -183,7 +185,7 @@ def tell(what, done, total):
     while what.startswith("decoding") and not (folder / "waiting").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
 
-print(load_crops(read_manifest(folder / "set.npy"), 32, folder / "cache", 2, tell).pixels.sum())
+print(load_crops(read_manifest(folder / "set.npy"), 32, folder / "cache", 2, tell).pixels[:].sum())
 """
 
 
@@ -194,7 +196,7 @@ def test_of_two_processes_one_decodes_and_the_other_waits_for_it(tmp_path: Path)
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = sorted(process.communicate(timeout=120)[0].splitlines() for process in both)
     assert [process.returncode for process in both] == [0, 0]
-    pixels = str(load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2).pixels.sum())
+    pixels = str(load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2).pixels[:].sum())
     assert said == [["decoding pictures", pixels], ["waiting for another run to decode", pixels]]
 
 
@@ -234,6 +236,21 @@ def test_without_a_cache_too_many_bad_pictures_stop(tmp_path: Path) -> None:
         (tmp_path / f"{index:03d}.png").write_text("no picture")
     with pytest.raises(DataError, match="2 of 20 pictures cannot be used"):
         decode_crops(manifest(tmp_path), 32, 2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_reading_a_large_set_does_not_make_the_process_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("earcli.data.pixels.RESIDENT", 2**20)
+    shape = (2**11, 64, 64, 3)
+    expected = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    (tmp_path / "x").write_bytes(expected.tobytes())
+    pixels = MappedPixels(tmp_path / "x", shape)
+    before = resident_memory(torch.device("cpu"))
+    for index in range(len(pixels)):
+        np.testing.assert_array_equal(pixels[index], expected[index])
+    assert resident_memory(torch.device("cpu")) - before < expected.nbytes / 4
+    with pytest.raises(ValueError, match="reshape"):
+        MappedPixels(tmp_path / "x", (5, 64, 64, 3))
 
 
 def test_bad_pictures_are_left_out_and_listed(tmp_path: Path) -> None:

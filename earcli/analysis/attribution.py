@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from earcli.data.cache import Pixels
+from earcli.data.pixels import Pixels
 
 Floats = NDArray[np.floating]
 Variables = Mapping[str, Floats]

@@ -9,7 +9,8 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from earcli.data.batches import as_images
-from earcli.data.cache import Pixels, Progress
+from earcli.data.cache import Progress
+from earcli.data.pixels import Pixels
 
 CHUNK = 1024
 PCA_IMAGES = 5000

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from earcli.data.batches import as_images
-from earcli.data.cache import Pixels, Progress
+from earcli.data.cache import Progress
+from earcli.data.pixels import Pixels
 from earcli.errors import CheckpointError, ConfigError
 from earcli.models.vae import EarVAE
 

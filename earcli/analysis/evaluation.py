@@ -13,7 +13,8 @@ from earcli.analysis.baselines import fit_pixel_pca, mean_image
 from earcli.analysis.embedding import Floats, device_of, map_batches, posteriors
 from earcli.analysis.verdict import baseline_notes
 from earcli.data.batches import as_images
-from earcli.data.cache import Pixels, Progress
+from earcli.data.cache import Progress
+from earcli.data.pixels import Pixels
 from earcli.errors import CheckpointError, DataError
 from earcli.losses.perceptual import PerceptualLoss
 from earcli.losses.pixel import edge_each, l1_each

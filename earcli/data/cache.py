@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from earcli.data.images import BadPictureError, quiet_decoding, read_crop
 from earcli.data.manifest import Manifest
+from earcli.data.pixels import MappedPixels, Pixels
 from earcli.errors import DataError, RunError
 from earcli.files import replacing
 
@@ -29,21 +29,9 @@ MAX_SKIPPED = 0.05
 CHUNK = 256
 PIXELS = "pixels.u8"
 READ_BYTES = 2**20
-NO_PIXELS: NDArray[np.uint8] = np.empty((0, 0, 0, 3), np.uint8)
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
-
-
-class Pixels(Protocol):
-    """Crops (N, S, S, 3), uint8, of which any part can be asked for; a memory map is one."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, which: Any, /) -> NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True)
@@ -132,8 +120,9 @@ def _open(entry: Path, manifest: Manifest, size: int) -> Crops | None:
         facts = json.loads((entry / "entry.json").read_text(encoding="utf-8"))
         skipped = [Skipped(**item) for item in facts["skipped"]]
         kept = kept_indices(skipped, manifest)
-        pixels = np.memmap(entry / PIXELS, np.uint8, "r", shape=(len(kept), size, size, 3)) if kept else NO_PIXELS
-        whole = (entry / PIXELS).stat().st_size == pixels.nbytes and _checksum(entry / PIXELS) == facts["crc32"]
+        shape = (len(kept), size, size, 3)
+        pixels = MappedPixels(entry / PIXELS, shape) if kept else np.empty(shape, np.uint8)
+        whole = _checksum(entry / PIXELS) == facts["crc32"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Crops(pixels, manifest.subset(kept) if skipped else manifest, skipped) if whole else None
