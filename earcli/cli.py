@@ -10,6 +10,7 @@ import typer
 
 from earcli import __version__
 from earcli.commands import (
+    bench_data,
     bench_infer,
     bench_train,
     check,
@@ -93,6 +94,7 @@ for _command in (
 ):
     _register(_command)
 _register(bench_train.train, bench)
+_register(bench_data.data, bench)
 _register(bench_infer.infer, bench)
 app.add_typer(bench)
 

@@ -87,6 +87,7 @@ def test_the_public_surface() -> None:
         ["embed"],
         ["search"],
         ["selftest"],
+        ["bench", "data"],
         ["bench", "infer"],
         ["bench", "train"],
     ],
