@@ -116,6 +116,24 @@ class RunConfig:
     strategy: str = knob("auto", "Lightning's strategy, such as ddp.", resumable=True)
 
 
+@dataclass(frozen=True)
+class TeacherRunConfig(RunConfig):
+    """Run"""
+
+    low_memory: bool = knob(
+        False,
+        "Compute the blocks of encoder and decoder a second time in the backward pass instead of keeping what is "
+        "inside them: same result, less memory, slower.",
+        resumable=True,
+    )
+    compile: bool = knob(
+        False,
+        "Let torch.compile translate encoder and decoder, with CUDA graphs on a GPU; takes minutes before the first "
+        "step and did not pay on a CPU. Not with --low-memory.",
+        resumable=True,
+    )
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     "full": {},
     "small": {
@@ -153,8 +171,8 @@ class AnyRunConfig(Knobs, RunConfig, DataConfig, OptimConfig):
 
 
 @dataclass(frozen=True)
-class TrainConfig(AnyRunConfig, TeacherDataConfig, AnnealingConfig, ObjectiveConfig, ModelConfig):
+class TrainConfig(AnyRunConfig, TeacherRunConfig, TeacherDataConfig, AnnealingConfig, ObjectiveConfig, ModelConfig):
     """All knobs of `ear train`."""
 
-    GROUPS = (ModelConfig, ObjectiveConfig, AnnealingConfig, OptimConfig, TeacherDataConfig, RunConfig)
+    GROUPS = (ModelConfig, ObjectiveConfig, AnnealingConfig, OptimConfig, TeacherDataConfig, TeacherRunConfig)
     PRESETS = PRESETS

@@ -46,8 +46,10 @@ def train(
     from earcli.reporting.console import ProgressBar
     from earcli.training.bench import bench_train
     from earcli.training.precision import choose_precision
+    from earcli.training.switches import check_switches
 
     config = choose_precision(TrainConfig.resolve(preset, {"weights": "none"}, knobs))
+    check_switches(config)
     trunk = read_trunk(config.resnet_version, config.weights)
     drawn = "perceptual_weights" not in knobs and config.perceptual_weights == "imagenet"
     vgg = random_vgg(torch.Generator().manual_seed(0)) if drawn else read_vgg(config.perceptual_weights)

@@ -22,6 +22,7 @@ from earcli.models.weights import kind_of, read_checkpoint, read_trunk, read_vgg
 from earcli.reporting.console import ProgressBar, TrainingReport
 from earcli.runs import RunFolder, find_checkpoint
 from earcli.training.precision import choose_precision
+from earcli.training.switches import check_switches
 
 if TYPE_CHECKING:
     from earcli.training.module import TeacherModule
@@ -60,6 +61,7 @@ def take_up(wanted: str, knobs: Mapping[str, Any]) -> None:
 def train(config: TrainConfig, resume: tuple[RunFolder, Path] | None = None) -> None:
     """Loads what training needs, trains, and says where everything is."""
     config = choose_precision(config)
+    check_switches(config)
     # weights come before pictures, and both before Lightning, which takes seconds to import
     trunk = None if resume else read_trunk(config.resnet_version, config.weights)
     vgg = read_vgg(config.perceptual_weights) if config.perceptual_weight else None

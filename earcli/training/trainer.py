@@ -29,6 +29,7 @@ from earcli.training.datamodule import PixelDataModule
 from earcli.training.detector import DetectorModule
 from earcli.training.memory import keep_freed_memory
 from earcli.training.module import TeacherModule
+from earcli.training.switches import apply_switches
 
 Module = TypeVar("Module", bound=EarModule)
 EXPECTED_WARNINGS = (
@@ -70,6 +71,7 @@ def train_teacher(
         per_epoch = full_batches(len(train), config.batch_size * trainer.world_size)
         steps = math.ceil(per_epoch / config.accumulate)
         module = TeacherModule(config, steps, pretrained.trunk, pretrained.vgg, val)
+        apply_switches(module.model, config)
         return module, PixelDataModule(crop_dataset(train), crop_dataset(val), config.batch_size, config.seed)
 
     skipped = {item.path: item.reason for item in train.skipped + val.skipped}
