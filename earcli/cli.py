@@ -30,7 +30,7 @@ from earcli.commands import (
 )
 from earcli.commands.bench import bench
 from earcli.errors import EarError
-from earcli.reporting.console import show_error
+from earcli.start import STARTED
 
 app = typer.Typer(
     name="ear",
@@ -58,16 +58,22 @@ def _root(
 def _register(command: Callable[..., None], parent: typer.Typer = app) -> None:
     """Adds a sub-command, with --debug, behind the one place where errors end."""
     signature = inspect.signature(command)
-    option = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+    option = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, and what the start took.")]
     debug = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
 
     @functools.wraps(command)
     def guarded(*args: Any, debug: bool, **kwargs: Any) -> None:
+        if debug:
+            from earcli.reporting.console import showing_start
+
+            with showing_start(STARTED):
+                command(*args, **kwargs)
+            return
         try:
             command(*args, **kwargs)
         except EarError as error:
-            if debug:
-                raise
+            from earcli.reporting.console import show_error
+
             show_error(str(error))
             raise typer.Exit(1) from None
 

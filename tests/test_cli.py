@@ -42,10 +42,13 @@ def test_synth_then_train_then_resume(tmp_path: Path) -> None:
     assert "KL annealing never began" in result.stdout
     run = tmp_path / "runs" / "ear_vae" / "version_0"
     fails(ear("resume", *runs), "has all of its 1 epochs", "Give --epochs more than 1")
-    result = ear("resume", *runs, "--epochs", 2)
+    result = ear("resume", *runs, "--epochs", 2, "--debug")
     assert result.exit_code == 0, result.output
+    parts = re.findall(r"^start: (.+?) +\d+\.\d\d s, +\d+\.\d\d s in all$", result.stderr, re.M)
+    assert parts == ["imports", "weights", "manifests", "pictures", "Lightning", "model", "first step"]
     result = ear("train", "--resume", run / "checkpoints" / "last.ckpt", "--epochs", 3)
     assert result.exit_code == 0, result.output
+    assert "start:" not in result.output
     assert len((run / "metrics.csv").read_text().splitlines()) == 4
     assert not (run.parent / "version_1").exists()
     best = sorted((run / "checkpoints").glob("ear_vae-*"))[0]

@@ -22,6 +22,7 @@ from earcli.detector_config import FinetuneConfig
 from earcli.errors import ConfigError, TrainingError
 from earcli.models.detector import EarDetector
 from earcli.runs import RunFolder
+from earcli.start import lap
 from earcli.training.base import EarModule
 from earcli.training.callbacks import Bookkeeper, GracefulStop, Reporter
 from earcli.training.checkpoint import SafeCheckpointIO
@@ -132,6 +133,7 @@ def fit(
         with quiet_lightning():
             trainer = make_trainer(config, callbacks)
             module, data = make(trainer)
+            lap("model")
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except torch.OutOfMemoryError as error:
         smaller = max(config.batch_size // 2, 1)
