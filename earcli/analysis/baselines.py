@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 from earcli.data.batches import as_images
@@ -68,6 +67,8 @@ def fit_pixel_pca(pixels: Pixels, components: int, seed: int, progress: Progress
     It is fitted on at most 5,000 crops, drawn by `seed`, and on fewer where they would take more than 1 GiB. It has
     at most as many components as crops, less one.
     """
+    from sklearn.decomposition import PCA  # most of a second, and training needs only the mean image
+
     if progress is not None:
         progress("fitting a PCA of the pixels", 0, 1)
     count = min(len(pixels), PCA_IMAGES, PCA_BYTES // (4 * int(np.prod(pixels.shape[1:]))))
