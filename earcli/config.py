@@ -95,8 +95,8 @@ class TeacherDataConfig(DataConfig):
     limit_val: int | None = knob(None, "Validate on so many pictures only, drawn by --seed.", at_least(1))
     no_cache: bool = knob(
         False,
-        "Write no pixel cache: every picture is decoded at the start and again in every epoch, a millisecond of one "
-        "core and more each time.",
+        "Write no pixel cache: every picture is decoded at the start and again in every epoch, each time half a "
+        "millisecond of one core for a small crop, a tenth of a second for a photograph of 12 megapixels.",
         resumable=True,
     )
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from earcli import options
+from earcli.config import TrainConfig
 
 DRAWN_EARS = 200
 COUNTS = (1_000, 15_029, 150_000)
@@ -24,7 +25,7 @@ def data(
             "--count", min=1, help="Pictures in a set; give it again for more. By default 1000, 15029, 150000."
         ),
     ] = None,
-    image_size: Annotated[int, typer.Option("--image-size", min=64, max=256, help="Side of the crops in pixels.")] = 64,
+    image_size: Annotated[int, typer.Option("--image-size", help="Side of the crops in pixels.")] = 64,
     batch_size: options.BatchSize = 32,
     num_workers: options.NumWorkers = 4,
     output: Annotated[
@@ -46,6 +47,7 @@ def data(
     from earcli.reporting.console import ProgressBar
     from earcli.training.bench_loader import measure_sets
 
+    TrainConfig(image_size=image_size)  # refuses a side that no model has
     console = Console(stderr=as_json)
     with ProgressBar(console) as progress, TemporaryDirectory() as temporary:
         folder = Path(temporary)
