@@ -10,6 +10,7 @@ from running import ear, fails
 from torch import Tensor
 
 from earcli.config import TrainConfig
+from earcli.models.blocks import SpatialAttention
 from earcli.models.vae import EarVAE
 from earcli.training.bench import precision_context
 from earcli.training.module import TeacherModule
@@ -104,3 +105,16 @@ def test_compile_without_a_compiler_is_refused_in_one_line(ears: Any, monkeypatc
     fails(result, "--compile found no working compiler", "No working C++ compiler found", "leave --compile out")
     fails(ear("train", "--compile", "--low-memory"), "--compile and --low-memory do not go together. Leave one out.")
     check_switches(TrainConfig.resolve("tiny", {}, {"low_memory": True}))
+
+
+def test_attention_is_the_same_when_it_is_translated(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    attention = SpatialAttention(3).train()
+    x = torch.randn(2, 5, 4, 4, requires_grad=True)
+    plain = attention(x)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    monkeypatch.setattr(Tensor, "amax", None)  # its gradient is what translation makes NaN of
+    other = attention(x)
+    torch.testing.assert_close(other, plain)
+    gradients = [torch.autograd.grad(y.square().sum(), x)[0] for y in (plain, other)]
+    torch.testing.assert_close(gradients[1], gradients[0])
