@@ -223,7 +223,7 @@ def test_without_a_cache_come_the_same_crops_and_nothing_is_written(tmp_path: Pa
     assert crops.pixels.shape == cached.pixels.shape
     for which in (3, slice(5, 9), np.array([12, 0, 12]), slice(19, None)):
         np.testing.assert_array_equal(crops.pixels[which], cached.pixels[which])
-    batches = [CropDataset(c)[np.array([2, 0])]["pixels"] for c in (crops, cached)]
+    batches = [crop_dataset(c)[np.array([2, 0])]["pixels"] for c in (crops, cached)]
     assert torch.equal(*batches)
     (tmp_path / "003.png").unlink()
     with pytest.raises(DataError, match=r"003\.png could be read when training started, and now: no such file"):

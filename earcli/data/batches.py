@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from earcli.data.cache import Crops
+from earcli.data.pixels import Pixels
 from earcli.errors import DataError
 
 
@@ -44,7 +45,7 @@ class PixelDataset(Dataset[Any]):
         columns: by name, tensors with N rows.
     """
 
-    def __init__(self, pixels: NDArray[np.uint8], columns: Mapping[str, Tensor]) -> None:
+    def __init__(self, pixels: Pixels, columns: Mapping[str, Tensor]) -> None:
         self.pixels, self.columns = pixels, columns
 
     def __len__(self) -> int:
