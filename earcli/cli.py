@@ -10,6 +10,7 @@ import typer
 
 from earcli import __version__
 from earcli.commands import (
+    bench_data,
     bench_infer,
     bench_train,
     check,
@@ -29,7 +30,7 @@ from earcli.commands import (
 )
 from earcli.commands.bench import bench
 from earcli.errors import EarError
-from earcli.reporting.console import show_error
+from earcli.start import STARTED
 
 app = typer.Typer(
     name="ear",
@@ -57,16 +58,22 @@ def _root(
 def _register(command: Callable[..., None], parent: typer.Typer = app) -> None:
     """Adds a sub-command, with --debug, behind the one place where errors end."""
     signature = inspect.signature(command)
-    option = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+    option = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, and what the start took.")]
     debug = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
 
     @functools.wraps(command)
     def guarded(*args: Any, debug: bool, **kwargs: Any) -> None:
+        if debug:
+            from earcli.reporting.console import showing_start
+
+            with showing_start(STARTED):
+                command(*args, **kwargs)
+            return
         try:
             command(*args, **kwargs)
         except EarError as error:
-            if debug:
-                raise
+            from earcli.reporting.console import show_error
+
             show_error(str(error))
             raise typer.Exit(1) from None
 
@@ -93,6 +100,7 @@ for _command in (
 ):
     _register(_command)
 _register(bench_train.train, bench)
+_register(bench_data.data, bench)
 _register(bench_infer.infer, bench)
 app.add_typer(bench)
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
-import yaml
-
 from earcli.errors import ConfigError
 
 Check = Callable[[Any], str | None]
@@ -96,6 +94,8 @@ class Knobs:
         Raises:
             ConfigError: the file cannot be read, is no YAML mapping, or names a knob that does not exist.
         """
+        import yaml  # only these two methods need it, and `ear --help` calls neither
+
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
@@ -128,6 +128,8 @@ class Knobs:
         return {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
 
     def to_yaml(self) -> str:
+        import yaml
+
         text: str = yaml.safe_dump(self.to_dict(), sort_keys=False)
         return text
 

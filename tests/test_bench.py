@@ -1,9 +1,12 @@
 """Measuring speed: what is timed, what is written, how it fails."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
+import pytest
+from running import ear, fails
 from typer.testing import CliRunner
 
 from earcli.analysis.bench_infer import TURNS, measure_speed
@@ -57,3 +60,23 @@ def test_an_unknown_backend_is_one_line(teacher: Path) -> None:
     result = CliRunner().invoke(app, ["bench", "infer", "--checkpoint", str(teacher), "--backend", "tpu"])
     assert result.exit_code == 1
     assert result.stderr == "error: --backend must be one of torch, compile, onnx, int8, got 'tpu'.\n"
+
+
+def test_bench_data_measures_sets_of_any_size(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    sizes = ["--count", 3, "--count", 50, "--batch-size", 4]
+    result = ear("bench", "data", "--manifest", ears / "train_teacher.npy", *sizes, "--json", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report == json.loads((tmp_path / "out" / "data.json").read_text())
+    assert [one["images"] for one in report["sets"]] == [3, 50]
+    for one in report["sets"]:
+        assert min(one["build_s"], one["start_s"], one["images_per_second"]) > 0
+    assert re.findall(r"^\| (\d+) \|", (tmp_path / "out" / "data.md").read_text(), re.M) == ["3", "50"]
+    assert not list(tmp_path.glob("tmp*"))  # the caches are gone
+    result = ear("bench", "data", "--manifest", ears / "train_teacher.npy", "--count", 3)
+    assert "second start" in " ".join(result.stdout.split())
+
+
+def test_bench_data_refuses_a_side_that_no_model_has(ears: Path) -> None:
+    fails(ear("bench", "data", "--image-size", 100), "--image-size must be a multiple of 32 from 64 to 256, got 100.")

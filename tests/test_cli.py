@@ -33,18 +33,22 @@ def test_synth_then_train_then_resume(tmp_path: Path) -> None:
     result = ear("synth", tmp_path / "ears", "--count", 20, "--seed", 3)
     assert result.exit_code == 0, result.output
     runs = ["--run-dir", str(tmp_path / "runs")]
-    result = ear("train", *SMALL, *manifests(tmp_path / "ears"), *runs, "--epochs", 1)
+    result = ear("train", *SMALL, *manifests(tmp_path / "ears"), *runs, "--epochs", 1, "--no-cache")
     assert result.exit_code == 0, result.output
+    assert not (tmp_path / "runs" / ".cache").exists()
     assert "8 ears to learn from, 4 to validate on; 32" in result.stdout
     assert re.search(r"^epoch 0 .*PSNR_dB \d+\.\d\d .*SSIM .*KL_weight .*KL_nats .*active .*img/s", result.stdout, re.M)
     assert "the mean training image alone gives" in result.stdout
     assert "KL annealing never began" in result.stdout
     run = tmp_path / "runs" / "ear_vae" / "version_0"
     fails(ear("resume", *runs), "has all of its 1 epochs", "Give --epochs more than 1")
-    result = ear("resume", *runs, "--epochs", 2)
+    result = ear("resume", *runs, "--epochs", 2, "--debug")
     assert result.exit_code == 0, result.output
+    parts = re.findall(r"^start: (.+?) +\d+\.\d\d s, +\d+\.\d\d s in all$", result.stderr, re.M)
+    assert parts == ["imports", "weights", "manifests", "pictures", "Lightning", "model", "first step"]
     result = ear("train", "--resume", run / "checkpoints" / "last.ckpt", "--epochs", 3)
     assert result.exit_code == 0, result.output
+    assert "start:" not in result.output
     assert len((run / "metrics.csv").read_text().splitlines()) == 4
     assert not (run.parent / "version_1").exists()
     best = sorted((run / "checkpoints").glob("ear_vae-*"))[0]

@@ -1,5 +1,8 @@
 """From picture files to batches."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,12 @@ from PIL import Image
 from earcli.data.augment import STRENGTHS, augment
 from earcli.data.batches import EpochBatches, crop_dataset
 from earcli.data.cache import load_crops
+from earcli.data.decoded import decode_crops
 from earcli.data.images import BadPictureError, quiet_decoding, read_crop, read_picture
-from earcli.data.manifest import Manifest
+from earcli.data.manifest import Manifest, write_manifest
+from earcli.data.pixels import MappedPixels
 from earcli.errors import DataError, RunError
+from earcli.training.memory import resident_memory
 
 WHOLE = np.full(4, np.nan)
 
@@ -142,14 +148,109 @@ def test_a_second_start_decodes_nothing_until_a_file_changes(tmp_path: Path) -> 
     assert (load(), load()) == (1, 0)
 
 
-@pytest.mark.parametrize("damage", ["pixels.u8", "entry.json"])
+DAMAGE = {
+    "cut": ("pixels.u8", lambda content: content[:-1]),
+    "one bit": ("pixels.u8", lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:]),
+    "zeros": ("pixels.u8", lambda content: bytes(len(content))),
+    "facts cut": ("entry.json", lambda content: content[:-1]),
+    "no facts": ("entry.json", lambda content: b"{}"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_cache_is_built_anew(tmp_path: Path, damage: str) -> None:
     fill(tmp_path, 4)
-    before = np.array(load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2).pixels)
-    file = next((tmp_path / "cache").glob(f"pixels-*/{damage}"))
-    file.write_bytes(file.read_bytes()[:-1])
-    np.testing.assert_array_equal(load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2).pixels, before)
+    before = np.array(load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2).pixels[:])
+    name, change = DAMAGE[damage]
+    file = next((tmp_path / "cache").glob(f"pixels-*/{name}"))
+    status = file.stat()
+    file.write_bytes(change(file.read_bytes()))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    np.testing.assert_array_equal(load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2).pixels[:], before)
     assert [p.name for p in (tmp_path / "cache").iterdir()] == [file.parent.name]
+    assert {p.name for p in file.parent.iterdir()} == {"pixels.u8", "entry.json", "lock"}
+
+
+TELLING = """
+import sys, time
+from pathlib import Path
+from earcli.data.cache import load_crops
+from earcli.data.manifest import read_manifest
+
+folder, deadline = Path(sys.argv[1]), time.monotonic() + 60
+
+def tell(what, done, total):
+    print(what)
+    (folder / what.split()[0]).touch()
+    while what.startswith("decoding") and not (folder / "waiting").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+print(load_crops(read_manifest(folder / "set.npy"), 32, folder / "cache", 2, tell).pixels[:].sum())
+"""
+
+
+def test_of_two_processes_one_decodes_and_the_other_waits_for_it(tmp_path: Path) -> None:
+    fill(tmp_path, 4)
+    write_manifest(tmp_path / "set.npy", [f"{index:03d}.png" for index in range(4)], [None] * 4)
+    command = [sys.executable, "-c", TELLING, str(tmp_path)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = sorted(process.communicate(timeout=120)[0].splitlines() for process in both)
+    assert [process.returncode for process in both] == [0, 0]
+    pixels = str(load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2).pixels[:].sum())
+    assert said == [["decoding pictures", pixels], ["waiting for another run to decode", pixels]]
+
+
+def test_what_a_killed_run_left_is_cleared_away(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2)
+    entry = next((tmp_path / "cache").iterdir())
+    (entry / "entry.json").unlink()
+    (entry / ".pixels.u8.1.tmp").write_bytes(b"half")
+    load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2)
+    assert {p.name for p in entry.iterdir()} == {"pixels.u8", "entry.json", "lock"}
+
+
+def test_without_a_cache_come_the_same_crops_and_nothing_is_written(tmp_path: Path) -> None:
+    fill(tmp_path, 20)
+    (tmp_path / "007.png").write_text("no picture")
+    before = sorted(tmp_path.iterdir())
+    seen: list[tuple[str, int, int]] = []
+    crops = decode_crops(manifest(tmp_path), 32, 2, lambda *args: seen.append(args))
+    assert sorted(tmp_path.iterdir()) == before
+    assert seen == [("checking pictures", 20, 20)]
+    cached = load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2)
+    assert (crops.skipped, crops.manifest.paths) == (cached.skipped, cached.manifest.paths)
+    assert crops.pixels.shape == cached.pixels.shape
+    for which in (3, slice(5, 9), np.array([12, 0, 12]), slice(19, None)):
+        np.testing.assert_array_equal(crops.pixels[which], cached.pixels[which])
+    batches = [crop_dataset(c)[np.array([2, 0])]["pixels"] for c in (crops, cached)]
+    assert torch.equal(*batches)
+    (tmp_path / "003.png").unlink()
+    with pytest.raises(DataError, match=r"003\.png could be read when training started, and now: no such file"):
+        crops.pixels[:5]
+
+
+def test_without_a_cache_too_many_bad_pictures_stop(tmp_path: Path) -> None:
+    fill(tmp_path, 20)
+    for index in range(2):
+        (tmp_path / f"{index:03d}.png").write_text("no picture")
+    with pytest.raises(DataError, match="2 of 20 pictures cannot be used"):
+        decode_crops(manifest(tmp_path), 32, 2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_reading_a_large_set_does_not_make_the_process_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("earcli.data.pixels.RESIDENT", 2**20)
+    shape = (2**11, 64, 64, 3)
+    expected = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    (tmp_path / "x").write_bytes(expected.tobytes())
+    pixels = MappedPixels(tmp_path / "x", shape)
+    before = resident_memory(torch.device("cpu"))
+    for index in range(len(pixels)):
+        np.testing.assert_array_equal(pixels[index], expected[index])
+    assert resident_memory(torch.device("cpu")) - before < expected.nbytes / 4
+    with pytest.raises(ValueError, match="reshape"):
+        MappedPixels(tmp_path / "x", (5, 64, 64, 3))
 
 
 def test_bad_pictures_are_left_out_and_listed(tmp_path: Path) -> None:

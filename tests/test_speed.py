@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from earcli.config import TrainConfig
-from earcli.data.augment import affine_grid
+from earcli.data.augment import affine_grid, mirrored
 from earcli.data.batches import as_images
 from earcli.data.cache import load_crops
 from earcli.data.manifest import read_manifest
@@ -131,6 +131,14 @@ def test_a_bench_measures_every_phase_and_counts_every_convolution(
 def test_the_grid_of_the_augmentation_is_torchs() -> None:
     theta = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(affine_grid(theta, 64), F.affine_grid(theta, [3, 3, 64, 64], align_corners=False))
+
+
+def test_mirroring_the_grid_is_what_torch_does_at_borders() -> None:
+    random = torch.Generator().manual_seed(0)
+    images = torch.rand(3, 3, 64, 64, generator=random)
+    grid = torch.rand(3, 64, 64, 2, generator=random) * 5 - 2.5
+    ours = F.grid_sample(images, mirrored(grid), padding_mode="border", align_corners=False)
+    torch.testing.assert_close(ours, F.grid_sample(images, grid, padding_mode="reflection", align_corners=False))
 
 
 def test_a_bench_wants_a_full_batch(config: TrainConfig) -> None:

@@ -21,7 +21,7 @@ LAYERS = (
     ("files", "detector_config"),
     ("config",),
     ("knobs",),
-    ("errors", "__init__"),
+    ("errors", "start", "__init__"),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 
@@ -87,6 +87,7 @@ def test_the_public_surface() -> None:
         ["embed"],
         ["search"],
         ["selftest"],
+        ["bench", "data"],
         ["bench", "infer"],
         ["bench", "train"],
     ],

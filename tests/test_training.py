@@ -118,7 +118,7 @@ def test_validation_is_what_the_saved_model_gives(config: TrainConfig) -> None:
     recorder = Recorder()
     run, _ = fit(replace(config, ema_decay=0.5), recorder)
     _, val = crops(config)
-    images = as_images(torch.from_numpy(np.array(val.pixels)).permute(0, 3, 1, 2))
+    images = as_images(torch.from_numpy(np.array(val.pixels[:])).permute(0, 3, 1, 2))
     for path in (run.last, run.best()[0].path):
         model = EarVAE.load_from_checkpoint(path)
         with torch.no_grad():

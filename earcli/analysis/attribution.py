@@ -12,6 +12,8 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from earcli.data.pixels import Pixels
+
 Floats = NDArray[np.floating]
 Variables = Mapping[str, Floats]
 Verdict = Literal["light", "anatomy", "mixed", "not light"]
@@ -45,7 +47,7 @@ class Attribution:
         return {"correlations": rounded, "light": self.light, "anatomy": self.anatomy, "verdict": self.verdict}
 
 
-def measure_light(pixels: NDArray[np.uint8]) -> dict[str, Floats]:
+def measure_light(pixels: Pixels) -> dict[str, Floats]:
     """Brightness, contrast, colour and blur of crops (N, S, S, 3); (N,) each.
 
     With luma Y of BT.601 in [0, 1]: `brightness` is its mean, `contrast` its standard deviation; `colour_blue` and

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 from earcli.data.batches import as_images
 from earcli.data.cache import Progress
+from earcli.data.pixels import Pixels
 
 CHUNK = 1024
 PCA_IMAGES = 5000
 PCA_BYTES = 2**30
 
 
-def mean_image(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def mean_image(pixels: Pixels) -> NDArray[np.float32]:
     """The mean of crops (N, S, S, 3), memory-mapped or not, read in pieces; (S, S, 3) in [0, 1]."""
     total = np.zeros(pixels.shape[1:])
     for start in range(0, len(pixels), CHUNK):
@@ -24,7 +24,7 @@ def mean_image(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(total / len(pixels) / 255, np.float32)
 
 
-def mean_image_psnr(train: NDArray[np.uint8], val: NDArray[np.uint8]) -> float:
+def mean_image_psnr(train: Pixels, val: Pixels) -> float:
     """What guessing the mean training image for every validation image gives: mean over images, dB, data range 1.
 
     Args:
@@ -61,12 +61,14 @@ class PixelPCA:
         return (flat @ components.T @ components + mean).clamp(-1, 1).view(images.shape)
 
 
-def fit_pixel_pca(pixels: NDArray[np.uint8], components: int, seed: int, progress: Progress | None = None) -> PixelPCA:
+def fit_pixel_pca(pixels: Pixels, components: int, seed: int, progress: Progress | None = None) -> PixelPCA:
     """A PCA of crops (N, S, S, 3), by a randomised solver (Halko et al. 2011, doi:10.1137/090771806).
 
     It is fitted on at most 5,000 crops, drawn by `seed`, and on fewer where they would take more than 1 GiB. It has
     at most as many components as crops, less one.
     """
+    from sklearn.decomposition import PCA  # most of a second, and training needs only the mean image
+
     if progress is not None:
         progress("fitting a PCA of the pixels", 0, 1)
     count = min(len(pixels), PCA_IMAGES, PCA_BYTES // (4 * int(np.prod(pixels.shape[1:]))))

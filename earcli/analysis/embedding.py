@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from earcli.data.batches import as_images
 from earcli.data.cache import Progress
+from earcli.data.pixels import Pixels
 from earcli.errors import CheckpointError, ConfigError
 from earcli.models.vae import EarVAE
 
@@ -44,7 +45,7 @@ def device_of(model: nn.Module) -> torch.device:
 
 def map_batches(
     function: Callable[..., Sequence[Tensor]],
-    pixels: NDArray[np.uint8],
+    pixels: Pixels,
     *codes: Floats,
     batch_size: int,
     device: torch.device,
@@ -71,9 +72,7 @@ def map_batches(
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
-def posteriors(
-    model: EarVAE, pixels: NDArray[np.uint8], batch_size: int = 64, progress: Progress | None = None
-) -> Posteriors:
+def posteriors(model: EarVAE, pixels: Pixels, batch_size: int = 64, progress: Progress | None = None) -> Posteriors:
     """The posterior of every crop, in eval mode, on the device that the model is on.
 
     Args:
@@ -95,8 +94,6 @@ def posteriors(
     return result
 
 
-def posterior_means(
-    model: EarVAE, pixels: NDArray[np.uint8], batch_size: int = 64, progress: Progress | None = None
-) -> Floats:
+def posterior_means(model: EarVAE, pixels: Pixels, batch_size: int = 64, progress: Progress | None = None) -> Floats:
     """The posterior mean of every crop, (N, latent_dim); see `posteriors`."""
     return posteriors(model, pixels, batch_size, progress).mu

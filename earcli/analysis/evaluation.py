@@ -14,6 +14,7 @@ from earcli.analysis.embedding import Floats, device_of, map_batches, posteriors
 from earcli.analysis.verdict import baseline_notes
 from earcli.data.batches import as_images
 from earcli.data.cache import Progress
+from earcli.data.pixels import Pixels
 from earcli.errors import CheckpointError, DataError
 from earcli.losses.perceptual import PerceptualLoss
 from earcli.losses.pixel import edge_each, l1_each
@@ -57,14 +58,14 @@ class Evaluator:
     """
 
     model: EarVAE
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     subjects: NDArray[np.int64]
     perceptual: PerceptualLoss | None = None
     batch_size: int = 64
     seed: int = 0
     progress: Progress | None = None
 
-    def run(self, train: NDArray[np.uint8] | None) -> Evaluation:
+    def run(self, train: Pixels | None) -> Evaluation:
         """Everything that is measured.
 
         Args:
@@ -132,7 +133,7 @@ class Evaluator:
         result["psnr_pooled"] = {"value": decibels["value"], "low": decibels["high"], "high": decibels["low"]}
         return result
 
-    def baselines(self, train: NDArray[np.uint8], active: int) -> dict[str, Any]:
+    def baselines(self, train: Pixels, active: int) -> dict[str, Any]:
         """What the mean training image and PCAs of the training pixels make of the same crops."""
         mean = as_images(torch.from_numpy(mean_image(train) * 255).permute(2, 0, 1)).to(device_of(self.model))
         result: dict[str, Any] = {

@@ -46,8 +46,10 @@ def train(
     from earcli.reporting.console import ProgressBar
     from earcli.training.bench import bench_train
     from earcli.training.precision import choose_precision
+    from earcli.training.switches import check_switches
 
     config = choose_precision(TrainConfig.resolve(preset, {"weights": "none"}, knobs))
+    check_switches(config)
     trunk = read_trunk(config.resnet_version, config.weights)
     drawn = "perceptual_weights" not in knobs and config.perceptual_weights == "imagenet"
     vgg = random_vgg(torch.Generator().manual_seed(0)) if drawn else read_vgg(config.perceptual_weights)
@@ -80,6 +82,7 @@ def train(
 def _crops(config: TrainConfig, given: bool, folder: Path, progress: "Progress") -> "Crops":
     """The crops of the manifest that was given, or drawn ears."""
     from earcli.data.cache import load_crops
+    from earcli.data.decoded import decode_crops
     from earcli.data.manifest import read_manifest
     from earcli.data.synthetic import write_set
 
@@ -87,7 +90,8 @@ def _crops(config: TrainConfig, given: bool, folder: Path, progress: "Progress")
         # a fifth of them is for validation
         write_set(folder / "ears", max(DRAWN_EARS, 2 * config.batch_size), config.seed, progress)
     manifest = read_manifest(config.train_manifest if given else folder / "ears" / "train_teacher.npy", config.root_dir)
+    manifest = manifest.limit(config.limit_train, config.seed)
+    if config.no_cache:
+        return decode_crops(manifest, config.image_size, config.num_workers, progress)
     cache = config.run_dir / ".cache" if given else folder / "cache"
-    return load_crops(
-        manifest.limit(config.limit_train, config.seed), config.image_size, cache, config.num_workers, progress
-    )
+    return load_crops(manifest, config.image_size, cache, config.num_workers, progress)

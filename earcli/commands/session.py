@@ -21,7 +21,9 @@ from earcli.knobs import flag
 from earcli.models.weights import kind_of, read_checkpoint, read_trunk, read_vgg
 from earcli.reporting.console import ProgressBar, TrainingReport
 from earcli.runs import RunFolder, find_checkpoint
+from earcli.start import lap
 from earcli.training.precision import choose_precision
+from earcli.training.switches import check_switches
 
 if TYPE_CHECKING:
     from earcli.training.module import TeacherModule
@@ -59,22 +61,30 @@ def take_up(wanted: str, knobs: Mapping[str, Any]) -> None:
 
 def train(config: TrainConfig, resume: tuple[RunFolder, Path] | None = None) -> None:
     """Loads what training needs, trains, and says where everything is."""
+    lap("imports")
     config = choose_precision(config)
+    check_switches(config)
     # weights come before pictures, and both before Lightning, which takes seconds to import
     trunk = None if resume else read_trunk(config.resnet_version, config.weights)
     vgg = read_vgg(config.perceptual_weights) if config.perceptual_weight else None
+    lap("weights")
     # Lightning starts the other processes of a run with their number set: one of them talks
     console = Console(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
     with ProgressBar(console) as progress:
         report = TrainingReport(console, progress)
         train_set = read_manifest(config.train_manifest, config.root_dir).limit(config.limit_train, config.seed)
         val_set = read_manifest(config.val_manifest, config.root_dir).limit(config.limit_val, config.seed)
+        lap("manifests")
         train_crops, val_crops = (
-            crops_of(manifest, config.image_size, config.run_dir, config.num_workers, report)
+            crops_of(
+                manifest, config.image_size, None if config.no_cache else config.run_dir, config.num_workers, report
+            )
             for manifest in (train_set, val_set)
         )
+        lap("pictures")
         from earcli.training.trainer import Pretrained, train_teacher
 
+        lap("Lightning")
         report.note(f"{len(train_crops)} ears to learn from, {len(val_crops)} to validate on; {config.precision}")
         if vgg is None:
             report.note("the perceptual term is off")

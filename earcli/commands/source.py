@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from earcli.config import TrainConfig
 from earcli.data.cache import Crops, load_crops
+from earcli.data.decoded import decode_crops
 from earcli.data.manifest import Manifest, read_manifest
 from earcli.detector_config import FinetuneConfig
 from earcli.errors import CheckpointError, ManifestError
@@ -21,14 +22,19 @@ if TYPE_CHECKING:
 SHOWN_SKIPPED = 3
 
 
-def crops_of(manifest: Manifest, size: int, run_dir: Path, workers: int, report: Report) -> Crops:
-    """The crops of a manifest, through the pixel cache under `run_dir`; says which pictures were left out.
+def crops_of(manifest: Manifest, size: int, run_dir: Path | None, workers: int, report: Report) -> Crops:
+    """The crops of a manifest, through the pixel cache under `run_dir`, or for None without one.
+
+    Says which pictures were left out.
 
     Raises:
         DataError: more than 5% of the pictures cannot be used.
         RunError: the cache cannot be written.
     """
-    crops = load_crops(manifest, size, run_dir / ".cache", workers, report.progress)
+    if run_dir is None:
+        crops = decode_crops(manifest, size, workers, report.progress)
+    else:
+        crops = load_crops(manifest, size, run_dir / ".cache", workers, report.progress)
     for item in crops.skipped[:SHOWN_SKIPPED]:
         report.note(f"skipped {item.path}: {item.reason}")
     if len(crops.skipped) > SHOWN_SKIPPED:
@@ -80,8 +86,9 @@ class Teacher(Trained):
         return self._set(given, root_dir, self.config.val_manifest, self.config.limit_val, "--manifest")
 
     def crops(self, manifest: Manifest, run_dir: Path, workers: int, report: Report) -> Crops:
-        """Crops at the model's size, through the cache that training used where that can be written."""
-        return crops_of(manifest, self.config.image_size, self.cache(run_dir), workers, report)
+        """Crops at the model's size, through the cache that training used, if any, where that can be written."""
+        cache = None if self.config.no_cache else self.cache(run_dir)
+        return crops_of(manifest, self.config.image_size, cache, workers, report)
 
     def _set(self, given: Path | None, root_dir: Path | None, own: Path, limit: int | None, option: str) -> Manifest:
         if given is not None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from earcli.data.cache import Crops
+from earcli.data.pixels import Pixels
 from earcli.errors import DataError
 
 
@@ -22,7 +23,7 @@ class Batch(TypedDict):
 
 def as_images(pixels: Tensor) -> Tensor:
     """uint8 pixels as fp32 in [-1, 1]."""
-    return pixels.float() / 127.5 - 1
+    return pixels.float().div_(127.5).sub_(1)
 
 
 def as_pixels(images: Tensor) -> NDArray[np.uint8]:
@@ -44,7 +45,7 @@ class PixelDataset(Dataset[Any]):
         columns: by name, tensors with N rows.
     """
 
-    def __init__(self, pixels: NDArray[np.uint8], columns: Mapping[str, Tensor]) -> None:
+    def __init__(self, pixels: Pixels, columns: Mapping[str, Tensor]) -> None:
         self.pixels, self.columns = pixels, columns
 
     def __len__(self) -> int:

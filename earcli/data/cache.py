@@ -1,30 +1,34 @@
 """The pixel cache: every crop of a manifest, decoded once, as one memory-mapped uint8 array.
 
-One entry is a folder `pixels-KEY/` of `pixels.u8`, N·S·S·3 bytes, and `entry.json`. It is built under a temporary name
-and renamed when complete, so that a reader finds a whole entry or none, also when two runs build it at once.
+One entry is a folder `pixels-KEY/` of `pixels.u8`, N·S·S·3 bytes, and `entry.json`, which holds its checksum and is
+written last. Every start reads `pixels.u8` once, in order, to compare the checksum: any byte that differs is found.
+Of two runs that want an entry at once, one builds it and the other waits for it at `lock`.
 """
 
 import hashlib
 import json
-import shutil
-import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from earcli.data.images import BadPictureError, quiet_decoding, read_crop
 from earcli.data.manifest import Manifest
+from earcli.data.pixels import MappedPixels, Pixels
 from earcli.errors import DataError, RunError
+from earcli.files import replacing
 
 VERSION = 1
 MAX_SKIPPED = 0.05
 CHUNK = 256
 PIXELS = "pixels.u8"
-NO_PIXELS: NDArray[np.uint8] = np.empty((0, 0, 0, 3), np.uint8)
+READ_BYTES = 2**20
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -44,12 +48,12 @@ class Crops:
     """The usable samples of a manifest.
 
     Attributes:
-        pixels: (N, S, S, 3) uint8, memory-mapped.
+        pixels: (N, S, S, 3) uint8, memory-mapped or decoded when asked for.
         manifest: the N samples.
         skipped: the samples that were left out.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     manifest: Manifest
     skipped: list[Skipped]
 
@@ -80,18 +84,20 @@ def load_crops(
     entry = folder / f"pixels-{_key(manifest, size)}"
     crops = _open(entry, manifest, size)
     if crops is None:
-        _build(entry, manifest, size, workers, progress)
-        crops = _open(entry, manifest, size)
-    if crops is None:
-        raise RunError(f"{entry} cannot be read back. Delete it and start again.")
-    share = len(crops.skipped) / len(manifest)
-    if share > most_skipped or not len(crops):
-        examples = "; ".join(f"{s.path}: {s.reason}" for s in crops.skipped[:3])
-        raise DataError(
-            f"{len(crops.skipped)} of {len(manifest)} pictures cannot be used ({share:.0%}, at most "
-            f"{most_skipped:.0%} may be skipped): {examples}. Mend the files, the manifest or --root-dir."
-        )
+        crops = _build(entry, manifest, size, workers, progress)
+    check_skipped(crops.skipped, manifest, most_skipped)
     return crops
+
+
+def check_skipped(skipped: list[Skipped], manifest: Manifest, most: float = MAX_SKIPPED) -> None:
+    """Raises `DataError` when more than a share `most` of a manifest, or all of it, cannot be used."""
+    share = len(skipped) / len(manifest)
+    if share > most or len(skipped) == len(manifest):
+        examples = "; ".join(f"{s.path}: {s.reason}" for s in skipped[:3])
+        raise DataError(
+            f"{len(skipped)} of {len(manifest)} pictures cannot be used ({share:.0%}, at most "
+            f"{most:.0%} may be skipped): {examples}. Mend the files, the manifest or --root-dir."
+        )
 
 
 def _key(manifest: Manifest, size: int) -> str:
@@ -109,37 +115,84 @@ def _key(manifest: Manifest, size: int) -> str:
 
 
 def _open(entry: Path, manifest: Manifest, size: int) -> Crops | None:
-    """The entry, or None when it is not there or not whole."""
+    """The entry, or None when it is not there or not as it was written."""
     try:
         facts = json.loads((entry / "entry.json").read_text(encoding="utf-8"))
         skipped = [Skipped(**item) for item in facts["skipped"]]
-        left_out = {item.index for item in skipped}
-        kept = [i for i in range(len(manifest)) if i not in left_out]
-        pixels = np.memmap(entry / PIXELS, np.uint8, "r", shape=(len(kept), size, size, 3)) if kept else NO_PIXELS
-        whole = (entry / PIXELS).stat().st_size == pixels.nbytes
+        kept = kept_indices(skipped, manifest)
+        shape = (len(kept), size, size, 3)
+        pixels = MappedPixels(entry / PIXELS, shape) if kept else np.empty(shape, np.uint8)
+        whole = _checksum(entry / PIXELS) == facts["crc32"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Crops(pixels, manifest.subset(kept) if skipped else manifest, skipped) if whole else None
 
 
-def _build(entry: Path, manifest: Manifest, size: int, workers: int, progress: Progress | None) -> None:
+def kept_indices(skipped: list[Skipped], manifest: Manifest) -> list[int]:
+    left_out = {item.index for item in skipped}
+    return [index for index in range(len(manifest)) if index not in left_out]
+
+
+def _checksum(path: Path) -> int:
+    """CRC-32 of a file, read in pieces, so that no page of it counts as this process's memory."""
+    found = 0
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(READ_BYTES):
+            found = zlib.crc32(piece, found)
+    return found
+
+
+def _build(entry: Path, manifest: Manifest, size: int, workers: int, progress: Progress | None) -> Crops:
+    """Decodes an entry, or waits until another run has."""
     try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{entry.name}-", dir=entry.parent))
+        entry.mkdir(parents=True, exist_ok=True)
+        with _alone(entry, progress):
+            crops = _open(entry, manifest, size)
+            if crops is None:
+                _write(entry, manifest, size, workers, progress)
+                crops = _open(entry, manifest, size)
     except OSError as error:
         raise RunError(f"{entry.parent} cannot be written ({error.strerror}). Give another --run-dir.") from error
+    if crops is None:
+        raise RunError(f"{entry} cannot be read back. Delete it and start again.")
+    return crops
+
+
+@contextmanager
+def _alone(entry: Path, progress: Progress | None) -> Iterator[None]:
+    """Waits until no other process works on an entry; the system lets go of the lock of one that died."""
+    lock = FileLock(entry / "lock")
     try:
-        skipped = _decode(manifest, size, temporary / PIXELS, workers, progress)
-        facts = {"version": VERSION, "skipped": [vars(item) for item in skipped]}
-        (temporary / "entry.json").write_text(json.dumps(facts), encoding="utf-8")
-        if _open(entry, manifest, size) is None:  # another run may have been faster
-            shutil.rmtree(entry, ignore_errors=True)
-            temporary.replace(entry)
-    except OSError as error:
-        remedy = "Free space there, or give another --run-dir."
-        raise RunError(f"{entry.parent} cannot be written ({error.strerror}). {remedy}") from error
+        lock.acquire(timeout=0)
+    except Timeout:
+        if progress is not None:
+            progress("waiting for another run to decode", 0, 1)
+        lock.acquire()
+    try:
+        yield
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        lock.release()
+
+
+def _write(entry: Path, manifest: Manifest, size: int, workers: int, progress: Progress | None) -> None:
+    for left in entry.glob(f".{PIXELS}*"):  # by a run that was killed
+        left.unlink()
+    skipped: list[Skipped] = []
+    checksum = 0
+    with replacing(entry / PIXELS) as path, path.open("wb") as file:
+        for chunk in decode_chunks(manifest, size, workers):
+            for index, result in chunk.items():
+                if isinstance(result, str):
+                    skipped.append(Skipped(index, manifest.paths[index], result))
+                else:
+                    written = result.tobytes()
+                    file.write(written)
+                    checksum = zlib.crc32(written, checksum)
+            if progress is not None:
+                progress("decoding pictures", max(chunk) + 1, len(manifest))
+    facts = {"version": VERSION, "crc32": checksum, "skipped": [vars(item) for item in skipped]}
+    with replacing(entry / "entry.json") as path:
+        path.write_text(json.dumps(facts), encoding="utf-8")
 
 
 def decode_chunks(manifest: Manifest, size: int, workers: int) -> Iterator[dict[int, NDArray[np.uint8] | str]]:
@@ -161,21 +214,6 @@ def decode_chunks(manifest: Manifest, size: int, workers: int) -> Iterator[dict[
         for start in range(0, len(manifest), CHUNK):
             chunk = range(start, min(start + CHUNK, len(manifest)))
             yield dict(zip(chunk, pool.map(one, chunk), strict=True))
-
-
-def _decode(manifest: Manifest, size: int, path: Path, workers: int, progress: Progress | None) -> list[Skipped]:
-    """Writes the usable crops to `path` and returns the others."""
-    skipped: list[Skipped] = []
-    with path.open("wb") as file:
-        for chunk in decode_chunks(manifest, size, workers):
-            for index, result in chunk.items():
-                if isinstance(result, str):
-                    skipped.append(Skipped(index, manifest.paths[index], result))
-                else:
-                    file.write(result.tobytes())
-            if progress is not None:
-                progress("decoding pictures", max(chunk) + 1, len(manifest))
-    return skipped
 
 
 def sample_crops(manifest: Manifest, size: int, count: int, workers: int) -> NDArray[np.uint8]:

@@ -63,7 +63,12 @@ class SpatialAttention(nn.Module):
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)  # (B, 2, H, W)
+        if self.training and torch.compiler.is_compiling():
+            # amax's gradient looks for the maximum among values that were rounded otherwise: 0/0 where it finds none
+            highest = x.max(1, keepdim=True).values
+        else:
+            highest = x.amax(1, keepdim=True)
+        pooled = torch.cat([x.mean(1, keepdim=True), highest], 1)  # (B, 2, H, W)
         return x * torch.sigmoid(self.conv(pooled))
 
 

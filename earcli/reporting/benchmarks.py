@@ -1,6 +1,6 @@
-"""Tables of what `ear bench train` measured. Plain data in, rich tables or Markdown out."""
+"""Tables of what `ear bench train` and `ear bench data` measured. Plain data in, rich tables or Markdown out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -53,20 +53,49 @@ def title(result: Mapping[str, Any]) -> str:
 
 
 def step_tables(result: Mapping[str, Any]) -> list[Table]:
-    shown = []
-    for headings, rows in step_rows(result).items():
-        table = Table(box=SIMPLE_HEAD, show_edge=False)
-        for number, heading in enumerate(headings):
-            table.add_column(heading, justify="right" if number else "left")
-        for row in rows:
-            table.add_row(*row)
-        shown.append(table)
-    return shown
+    return [_table(headings, rows) for headings, rows in step_rows(result).items()]
 
 
 def step_markdown(result: Mapping[str, Any]) -> str:
-    lines = [title(result), ""]
-    for headings, rows in step_rows(result).items():
-        lines += [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
-        lines += [f"| {' | '.join(row)} |" for row in rows] + [""]
-    return "\n".join(lines)
+    return "\n".join([title(result), "", *(_markdown(*pair) for pair in step_rows(result).items())])
+
+
+SET_HEADINGS = ("pictures", "build, s", "MiB, building", "second start, s", "loader, images/s", "MiB, after an epoch")
+
+
+def set_rows(result: Mapping[str, Any]) -> Rows:
+    """A row for each set that `earcli.training.bench_loader.measure_sets` measured."""
+    return [
+        (
+            f"{one['images']:,}",
+            f"{one['build_s']:.1f}",
+            f"{one['build_mib']:.0f}",
+            f"{one['start_s']:.2f}",
+            f"{one['images_per_second']:.0f}",
+            f"{one['epoch_mib']:.0f}",
+        )
+        for one in result["sets"]
+    ]
+
+
+def set_table(result: Mapping[str, Any]) -> Table:
+    return _table(SET_HEADINGS, set_rows(result))
+
+
+def set_markdown(result: Mapping[str, Any]) -> str:
+    about = f"{result['image_size']} px, batch {result['batch_size']}, {result['num_workers']} threads that decode"
+    return "\n".join([about, "", _markdown(SET_HEADINGS, set_rows(result))])
+
+
+def _table(headings: Sequence[str], rows: Rows) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _markdown(headings: Sequence[str], rows: Rows) -> str:
+    lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows), ""])

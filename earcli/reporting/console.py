@@ -1,6 +1,9 @@
 """What a person sees: tables, progress, one-line errors."""
 
-from collections.abc import Mapping, Sequence
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -9,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+from earcli.start import LOGGER
 
 # log key, heading, format, least terminal width that shows it
 Column = tuple[str, str, str, int]
@@ -51,6 +56,33 @@ def show_error(message: str) -> None:
     """One red line on standard error, however long."""
     line = Text(f"error: {printable(message)}", style="red")
     Console(stderr=True, soft_wrap=True, highlight=False).print(line)
+
+
+class Laps(logging.Handler):
+    """Shows on standard error each part of a start: its seconds, and those since `started`."""
+
+    def __init__(self, started: float) -> None:
+        super().__init__()
+        self.started = self.last = started
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now = time.perf_counter()
+        line = f"start: {record.getMessage():<10} {now - self.last:6.2f} s, {now - self.started:6.2f} s in all"
+        Console(stderr=True, soft_wrap=True, highlight=False).print(line)
+        self.last = now
+
+
+@contextmanager
+def showing_start(started: float) -> Iterator[None]:
+    """Shows what `earcli.start.lap` says; `started` is by `time.perf_counter`."""
+    handler = Laps(started)
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.setLevel(logging.NOTSET)
 
 
 def show_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -21,6 +21,7 @@ from earcli.training.bench_loader import naive_picture, time_loader
 from earcli.training.memory import keep_freed_memory, peak_memory, resident_memory, restart_peak
 from earcli.training.module import TeacherModule
 from earcli.training.naive import NaiveStep
+from earcli.training.switches import apply_switches
 
 WARM_UP = 3
 PEAK_RUNS = 8
@@ -61,6 +62,7 @@ def bench_train(
     module = TeacherModule(config, full_batches(len(crops), config.batch_size), trunk, vgg)
     if against_naive:
         result["naive"] = time_naive(config, module, crops, vgg, max(steps // 2, 2), progress)
+    apply_switches(module.model, config)
     keep_freed_memory()
     result["peak_gflops"] = measure_peak(device)
     bench = StepBench(config, module.to(device).train(), crops, device)

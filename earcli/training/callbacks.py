@@ -18,6 +18,7 @@ from earcli.errors import TrainingError
 from earcli.models.weights import AVERAGE_PREFIX, MODEL_PREFIX
 from earcli.reporting.plots import save_image
 from earcli.runs import RunFolder, create_run
+from earcli.start import lap
 from earcli.training.base import EarModule
 from earcli.training.checkpoint import keep_best
 
@@ -58,6 +59,7 @@ class Bookkeeper(Callback):
         self.writer: SummaryWriter | None = None
         self.busy = self.waited = 0.0
         self.batches = 0
+        self.stepped = False
 
     def setup(self, trainer: Trainer, module: Any, stage: str) -> None:
         if self.run is None:
@@ -88,6 +90,9 @@ class Bookkeeper(Callback):
     def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.busy += self._lap()
         self.batches += 1
+        if not self.stepped:
+            lap("first step")
+            self.stepped = True
         self.reporter.progress("training", batch_idx + 1, int(trainer.num_training_batches))
 
     def on_validation_batch_end(

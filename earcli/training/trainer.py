@@ -22,6 +22,7 @@ from earcli.detector_config import FinetuneConfig
 from earcli.errors import ConfigError, TrainingError
 from earcli.models.detector import EarDetector
 from earcli.runs import RunFolder
+from earcli.start import lap
 from earcli.training.base import EarModule
 from earcli.training.callbacks import Bookkeeper, GracefulStop, Reporter
 from earcli.training.checkpoint import SafeCheckpointIO
@@ -29,6 +30,7 @@ from earcli.training.datamodule import PixelDataModule
 from earcli.training.detector import DetectorModule
 from earcli.training.memory import keep_freed_memory
 from earcli.training.module import TeacherModule
+from earcli.training.switches import apply_switches
 
 Module = TypeVar("Module", bound=EarModule)
 EXPECTED_WARNINGS = (
@@ -70,6 +72,7 @@ def train_teacher(
         per_epoch = full_batches(len(train), config.batch_size * trainer.world_size)
         steps = math.ceil(per_epoch / config.accumulate)
         module = TeacherModule(config, steps, pretrained.trunk, pretrained.vgg, val)
+        apply_switches(module.model, config)
         return module, PixelDataModule(crop_dataset(train), crop_dataset(val), config.batch_size, config.seed)
 
     skipped = {item.path: item.reason for item in train.skipped + val.skipped}
@@ -130,6 +133,7 @@ def fit(
         with quiet_lightning():
             trainer = make_trainer(config, callbacks)
             module, data = make(trainer)
+            lap("model")
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except torch.OutOfMemoryError as error:
         smaller = max(config.batch_size // 2, 1)
