@@ -14,8 +14,8 @@ from earcli.losses.perceptual import PerceptualLoss, random_vgg
 from earcli.models.vae import EarVAE
 from earcli.training import selftest
 from earcli.training.environment import environment
-from earcli.training.module import TeacherModule
 from earcli.training.selftest import Check
+from earcli.training.teacher import TeacherModule
 from earcli.training.walkthrough import run_commands
 
 

@@ -21,9 +21,9 @@ from earcli.models.encoder import EarEncoder
 from earcli.models.vae import EarVAE
 from earcli.reporting.benchmarks import step_markdown
 from earcli.training.bench import bench_train, precision_context
-from earcli.training.module import TRAIN_STREAM, TeacherModule
 from earcli.training.naive import NaiveStep
 from earcli.training.optimizer import AdamW
+from earcli.training.teacher import TRAIN_STREAM, TeacherModule
 
 
 @pytest.mark.parametrize("stride", [1, 2])

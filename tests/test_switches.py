@@ -13,8 +13,8 @@ from earcli.config import TrainConfig
 from earcli.models.blocks import SpatialAttention
 from earcli.models.vae import EarVAE
 from earcli.training.bench import precision_context
-from earcli.training.module import TeacherModule
 from earcli.training.switches import apply_switches, blocks, check_switches
+from earcli.training.teacher import TeacherModule
 
 CPU = torch.device("cpu")
 

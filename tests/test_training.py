@@ -24,8 +24,8 @@ from earcli.models.vae import EarVAE
 from earcli.runs import RunFolder
 from earcli.training.base import update_average
 from earcli.training.callbacks import InterruptedTraining
-from earcli.training.module import TeacherModule
 from earcli.training.precision import choose_precision
+from earcli.training.teacher import TeacherModule
 from earcli.training.trainer import Pretrained, train_teacher
 
 NOTHING = Pretrained(None, None)

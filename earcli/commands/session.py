@@ -26,7 +26,7 @@ from earcli.training.precision import choose_precision
 from earcli.training.switches import check_switches
 
 if TYPE_CHECKING:
-    from earcli.training.module import TeacherModule
+    from earcli.training.teacher import TeacherModule
 
 
 def take_up(wanted: str, knobs: Mapping[str, Any]) -> None:

@@ -19,9 +19,9 @@ from earcli.data.cache import Crops, Progress
 from earcli.losses.objective import Objective
 from earcli.training.bench_loader import naive_picture, time_loader
 from earcli.training.memory import keep_freed_memory, peak_memory, resident_memory, restart_peak
-from earcli.training.module import TeacherModule
 from earcli.training.naive import NaiveStep
 from earcli.training.switches import apply_switches
+from earcli.training.teacher import TeacherModule
 
 WARM_UP = 3
 PEAK_RUNS = 8

@@ -20,7 +20,7 @@ from earcli.losses.perceptual import PerceptualLoss, random_vgg
 from earcli.models.vae import EarVAE
 from earcli.training.bench import precision_context
 from earcli.training.memory import peak_memory, resident_memory, restart_peak
-from earcli.training.module import TeacherModule
+from earcli.training.teacher import TeacherModule
 
 PARAMETERS = 116_150_000  # of the original, to which ours come within 1%
 BATCHES = (1, 4, 8)

@@ -29,8 +29,8 @@ from earcli.training.checkpoint import SafeCheckpointIO
 from earcli.training.datamodule import PixelDataModule
 from earcli.training.detector import DetectorModule
 from earcli.training.memory import keep_freed_memory
-from earcli.training.module import TeacherModule
 from earcli.training.switches import apply_switches
+from earcli.training.teacher import TeacherModule
 
 Module = TypeVar("Module", bound=EarModule)
 EXPECTED_WARNINGS = (
