@@ -61,7 +61,7 @@ class LabelConfig(DataConfig):
 class DetectorObjectiveConfig:
     """Objective"""
 
-    landmark_weight: float = knob(1.0, "Weight of the distance of points.", at_least(0))
+    landmark_weight: float = knob(10.0, "Weight of the distance of points.", at_least(0))
     box_weight: float = knob(0.2, "Weight of GIoU and L1 of the box.", at_least(0))
     confidence_weight: float = knob(
         0.05, "Weight of whether there is an ear, and whether points are visible.", at_least(0)
