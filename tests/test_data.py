@@ -1,6 +1,7 @@
 """From picture files to batches."""
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -251,6 +252,14 @@ def test_reading_a_large_set_does_not_make_the_process_large(tmp_path: Path, mon
     assert resident_memory(torch.device("cpu")) - before < expected.nbytes / 4
     with pytest.raises(ValueError, match="reshape"):
         MappedPixels(tmp_path / "x", (5, 64, 64, 3))
+
+
+def test_another_process_maps_the_same_file(tmp_path: Path) -> None:
+    wanted = np.arange(2 * 8 * 8 * 3, dtype=np.uint8).reshape(2, 8, 8, 3)
+    (tmp_path / "x").write_bytes(wanted.tobytes())
+    sent = pickle.dumps(MappedPixels(tmp_path / "x", wanted.shape))
+    assert len(sent) < 1000
+    assert np.array_equal(pickle.loads(sent)[:], wanted)
 
 
 def test_bad_pictures_are_left_out_and_listed(tmp_path: Path) -> None:

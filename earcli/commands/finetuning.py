@@ -21,6 +21,7 @@ from earcli.models.vae import EarVAE
 from earcli.models.weights import checkpoint_config, read_checkpoint, read_trunk
 from earcli.reporting.console import DETECTOR_COLUMNS, ProgressBar, Report, TrainingReport
 from earcli.runs import RunFolder, find_checkpoint
+from earcli.start import lap
 from earcli.training.precision import choose_precision
 
 if TYPE_CHECKING:
@@ -31,12 +32,15 @@ SHOWN_SKIPPED = 3
 
 def finetune(config: FinetuneConfig, resume: tuple[RunFolder, Path] | None = None) -> None:
     """Loads labels and what the detector starts from, trains, and says where everything is."""
+    lap("imports")
     config = choose_precision(config)
     console = Console(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
     with ProgressBar(console) as progress:
         report = TrainingReport(console, progress, DETECTOR_COLUMNS)
         train, val = labels_of(config, report)
+        lap("labels")
         model, config = start(config, train.names, report.note, resumed=resume is not None)
+        lap("weights")
         run, module = fit(config, model, train, val, report, resume)
     for line in summary(config, run, module):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -132,6 +136,7 @@ def fit(
         )
         for labels, vary in ((train, config.augment != "none"), (val, False))
     ]
+    lap("cache")
     from earcli.training.trainer import train_detector
 
     skipped = {item.path: item.reason for _, labels in sets for item in labels.skipped}

@@ -35,8 +35,11 @@ class MappedPixels:
         with path.open("rb") as file:
             self.map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.pixels: NDArray[np.uint8] = np.frombuffer(self.map, np.uint8).reshape(shape)
-        self.shape = shape
+        self.path, self.shape = path, shape
         self.read = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.shape)  # another process maps the file anew
 
     def __len__(self) -> int:
         return len(self.pixels)
