@@ -22,6 +22,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "eigenears --checkpoint last.ckpt --components 4",
         "runs/ear_vae/version_0/eigenears/eigenears_grid.png",
     ),
+    "finetune": (
+        "finetune --preset tiny --epochs 1 --train-manifest ears/train_landmarks.coco.json "
+        "--val-manifest ears/val_landmarks.coco.json",
+        "runs/ear_detector/version_0/predictions/epoch_000.png",
+    ),
+    "predict": ("predict ears/images", "predictions/predictions.json"),
 }
 """By name: what follows `ear`, and a file that must be there afterwards."""
 
