@@ -232,6 +232,23 @@ def test_starts_are_compared_on_the_same_ears(ears: Path, teacher: Path, tmp_pat
     assert not list((tmp_path / "runs").glob("ear_detector*")), "detectors that were compared are not kept"
 
 
+def test_boxes_alone_and_whole_pictures_can_be_learnt(ears: Path, teacher: Path, tmp_path: Path) -> None:
+    rows = [f"{ears}/{name},5,5,120,170" for name in ("images/ear_00000.jpg", "images/ear_00001.jpg")]
+    (tmp_path / "boxes.csv").write_text("\n".join(["filename,xmin,ymin,xmax,ymax", *rows]))
+    (tmp_path / "streets").mkdir()
+    Image.new("RGB", (90, 70)).save(tmp_path / "streets" / "a.png")
+    sets = ("--train-manifest", tmp_path / "boxes.csv", "--val-manifest", tmp_path / "boxes.csv")
+    more = ("--view", "picture", "--backgrounds", tmp_path / "streets", "--epochs", 1, "--epoch-steps", 1)
+    where = ("--run-dir", tmp_path / "runs", "--checkpoint", teacher, "--batch-size", 3)
+    result = ear("finetune", *sets, *more, *where)
+    assert result.exit_code == 0, result.output
+    assert "2 labelled ears to learn from (and pictures without an ear: 1), 2 to validate on; 0 points" in result.stdout
+    assert "NME" not in result.stdout
+    result = ear("evaluate", "--run-dir", tmp_path / "runs")
+    assert result.exit_code == 0, result.output
+    assert "IoU" in result.stdout
+
+
 def test_other_starts(config: FinetuneConfig, tmp_path: Path, teacher: Path) -> None:
     small = {"teacher_size": 64, "latent_dim": 8, "resnet_version": "resnet18"}
     nothing, settled = start(replace(config, init="none", **small), ("a", "b"))  # type: ignore[arg-type]

@@ -152,6 +152,14 @@ def test_what_is_wrong_as_a_whole_is_an_error(pictures: Path) -> None:
         read_labels(coco(pictures), root=pictures.parent)
 
 
+def test_a_whole_picture_knows_one_ear(pictures: Path) -> None:
+    labels = read_labels(coco(pictures, lambda c: c["annotations"][1].update(image_id=0)))
+    assert labels.has_ear.sum() == 10
+    alone = labels.alone()
+    assert alone.has_ear.sum() == 8
+    assert [item.reason for item in alone.skipped] == ["2 ears on one picture"]
+
+
 def test_sets_of_other_points_do_not_join(pictures: Path) -> None:
     one = read_labels(coco(pictures))
     two = read_labels(coco(pictures, lambda c: c["categories"][0].update(keypoints=["a", "b", "c"])))

@@ -12,6 +12,7 @@ from rich.console import Console
 from earcli.commands.stops import resume_command, stops_told
 from earcli.config import TrainConfig
 from earcli.data.cache import Skipped
+from earcli.data.formats.columns import numbered
 from earcli.data.labels import Labels, read_labels
 from earcli.data.views import view_dataset
 from earcli.detector_config import FinetuneConfig
@@ -55,16 +56,16 @@ def labels_of(config: FinetuneConfig, report: Report) -> tuple[Labels, Labels]:
     train = read_labels(config.train_manifest, config.root_dir, config.landmarks, config.backgrounds)
     train = train.limit(config.labels, config.seed)
     val = read_labels(config.val_manifest, config.root_dir, len(train.names))
-    if train.names != val.names:
+    if train.names != val.names and numbered(len(train.names)) not in (train.names, val.names):
         raise DataError(
             f"{config.val_manifest} names its points otherwise than {config.train_manifest}, such as "
             f"{val.names[0]!r} for {train.names[0]!r}. Give labels of one kind."
         )
     note_skipped(train.skipped + val.skipped, report)
     ears = int(train.has_ear.sum())
-    shown = f"{ears} labelled ears to learn from, {int(val.has_ear.sum())} to validate on"
-    without = len(train) - ears
-    report.note(f"{shown}{f', {without} pictures without an ear' if without else ''}; {len(train.names)} points")
+    without = f" (and pictures without an ear: {len(train) - ears})" if len(train) > ears else ""
+    known = f"{int(val.has_ear.sum())} to validate on; {len(train.names)} points"
+    report.note(f"{ears} labelled ears to learn from{without}, {known}")
     return train, val
 
 

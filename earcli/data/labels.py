@@ -54,6 +54,15 @@ class Labels:
         chosen = self.manifest.subset(rows), self.sizes[rows], self.points[rows]
         return Labels(*chosen, self.names, self.skipped)
 
+    def alone(self) -> "Labels":
+        """Without the pictures that show several labelled ears, of which a whole picture could teach only one."""
+        ears = Counter(self.manifest.paths)
+        several = [Skipped(-1, path, f"{count} ears on one picture") for path, count in ears.items() if count > 1]
+        rows = [row for row, path in enumerate(self.manifest.paths) if ears[path] == 1]
+        if not rows:
+            raise DataError("Every picture has several labelled ears, and --view picture knows one. Give --view crop.")
+        return replace(self.subset(rows), skipped=[*self.skipped, *several])
+
     @classmethod
     def joined(cls, parts: Sequence["Labels"]) -> "Labels":
         """All of several sets, whose points must have the same names.

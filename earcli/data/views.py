@@ -99,6 +99,7 @@ def view_dataset(
     Raises:
         DataError: too many pictures cannot be decoded.
     """
+    labels = labels.alone() if margin is None else labels
     views = around(labels.manifest.boxes, margin, labels.sizes)
     room = None if margin is None else max(margin, ROOM)
     windows = around(labels.manifest.boxes, room, labels.sizes) if vary else views
@@ -106,8 +107,7 @@ def view_dataset(
     crops = load_crops(manifest, side * (OVERSAMPLED if vary else 1), folder, workers, progress, MOST_SKIPPED)
     lost = {item.index for item in crops.skipped}
     rows = np.array([row for row in range(len(labels)) if row not in lost])
-    kept = labels.subset(rows)
-    kept.skipped.extend(crops.skipped)
+    kept = replace(labels.subset(rows), skipped=[*labels.skipped, *crops.skipped])
     columns = _columns(kept, windows[rows], views[rows])
     return PixelDataset(crops.pixels, columns), kept
 
