@@ -14,6 +14,7 @@ from earcli.data.labels import Labels, read_labels
 from earcli.data.manifest import SubjectSource
 from earcli.data.views import view_dataset
 from earcli.detector_config import FinetuneConfig
+from earcli.errors import DataError
 from earcli.files import refuse_used_folder, write_records
 from earcli.models.detector import EarDetector
 from earcli.models.weights import checkpoint_config, read_checkpoint
@@ -48,6 +49,9 @@ def run_comparison(
     report.note(f"teacher {path}")
     parts = [read_labels(manifest, root_dir, first.landmarks) for manifest in manifests]
     labels = Labels.joined(parts)
+    labels = labels.subset(np.flatnonzero(labels.has_ear))
+    if not (labels.points[..., 2] > 0).any():
+        raise DataError("These labels have no points, whose errors are compared. Give labels with key points.")
     labels = replace(labels, manifest=labels.manifest.with_subjects(subject))
     note_skipped(labels.skipped, report)
     # every start gets the teacher's architecture, also the one that learns from nothing
@@ -66,10 +70,11 @@ def run_comparison(
             workers=first.num_workers,
             progress=report.progress,
         )
-        for vary in (True, False)
+        for vary in (first.augment != "none", False)
     )
     groups = kept.manifest.subject_numbers()
-    groups = np.where(groups < 0, groups.max() + 1 + np.arange(len(groups)), groups)
+    pictures = np.unique(kept.manifest.paths, return_inverse=True)[1]
+    groups = np.where(groups < 0, groups.max() + 1 + pictures, groups)
     plan = Plan(settled, *division)
     report.note(f"{len(kept)} labelled ears in {len(np.unique(groups))} groups, {len(plan)} detectors to train")
     trials: list[Trial] = []

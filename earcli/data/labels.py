@@ -115,10 +115,7 @@ def read_labels(
     def refuse(message: str) -> None:
         skipped.append(Skipped(-1, str(path), message))
 
-    if path.is_dir():
-        manifest = as_manifest(read_pts_folder(path, refuse), root or path)
-    else:
-        manifest = read_manifest(path, root, refuse)
+    manifest = as_manifest(read_pts_folder(path, refuse), path) if path.is_dir() else read_manifest(path, root, refuse)
     found = manifest.keypoints or [None] * len(manifest)
     names = _layout(found, landmarks)
     chosen, boxes, points, sizes = [], [], [], []
@@ -175,7 +172,9 @@ def _check(
     if np.isnan(box[0]):
         raise BadPictureError("no label: neither a box nor points", "unlabelled")
     pixel_box(box, size)
-    return box, points
+    low, high = np.maximum(box[:2], 0), np.minimum(box[:2] + box[2:], size)
+    points[points[:, 2] <= 0, :2] = 0  # where an unlabelled point lies may be any number
+    return np.concatenate([low, high - low]), points
 
 
 def _backgrounds(path: Path, root: Path, folder: Path | None) -> list[str]:
@@ -196,8 +195,10 @@ def _with_backgrounds(labels: Labels, paths: Sequence[str]) -> Labels:
     if not kept:
         return replace(labels, skipped=skipped)
     boxes = np.concatenate([labels.manifest.boxes, np.full((len(kept), 4), np.nan)])
+    known = labels.manifest.subjects
+    subjects = None if known is None else [*known, *[""] * len(kept)]
     return Labels(
-        Manifest(labels.manifest.paths + kept, boxes, root=labels.manifest.root),
+        Manifest(labels.manifest.paths + kept, boxes, subjects, root=labels.manifest.root),
         np.concatenate([labels.sizes, np.array(sizes)]),
         np.concatenate([labels.points, np.zeros((len(kept), *labels.points.shape[1:]))]),
         labels.names,

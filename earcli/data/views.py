@@ -15,6 +15,7 @@ from earcli.data.batches import PixelDataset, as_images
 from earcli.data.cache import Progress, load_crops
 from earcli.data.images import pixel_box
 from earcli.data.labels import MOST_SKIPPED, Labels
+from earcli.errors import DataError
 
 ROOM = 0.75
 """What a window shows around the box on each side, as a share of the box's side; views move and zoom within it."""
@@ -108,6 +109,8 @@ def view_dataset(
     lost = {item.index for item in crops.skipped}
     rows = np.array([row for row in range(len(labels)) if row not in lost])
     kept = replace(labels.subset(rows), skipped=[*labels.skipped, *crops.skipped])
+    if not kept.has_ear.any():
+        raise DataError(f"No labelled ear of {len(labels)} is left that can be used. Mend the labels or --root-dir.")
     columns = _columns(kept, windows[rows], views[rows])
     return PixelDataset(crops.pixels, columns), kept
 
@@ -155,13 +158,15 @@ def show(
     back = torch.linalg.inv(turn)
     boxes = batch["boxes"]
     points = torch.cat([batch["points"], (boxes[:, :2] + boxes[:, 2:] / 2)[:, None]], 1)
-    moved = ((2 * points - 1 - shift[:, None]) @ back.transpose(1, 2) + 1) / 2
+    # a product of matrices would be rounded under mixed precision
+    moved = (((2 * points - 1 - shift[:, None])[:, :, None] * back[:, None]).sum(3) + 1) / 2
     # an ear is taken for the ellipse in its box: that of a turned box would be too large
     extent = torch.linalg.vector_norm(back * boxes[:, None, 2:], dim=2)
     middle = moved[:, -1]
     low, high = ((middle + sign * extent / 2).clamp(0, 1) for sign in (-1, 1))
     target = _target(torch.cat([low, high - low], 1), moved[:, :-1], batch)
-    return relight(images, strength, generator), target
+    seen = target.ear & (high > low).all(1)  # an ear that left the view is not there
+    return relight(images, strength, generator), target._replace(ear=seen)
 
 
 def _target(boxes: Tensor, points: Tensor, batch: ViewBatch) -> Target:

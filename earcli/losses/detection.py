@@ -39,12 +39,12 @@ def detection_losses(
     distance = F.smooth_l1_loss(keypoints[..., :2], wanted_points, beta=SMOOTH_BELOW, reduction="none").sum(2)
     found, wanted = (box_convert(b[:, :4], "xywh", "xyxy") for b in (boxes, wanted_boxes))
     apart = generalized_box_iou_loss(found, wanted, reduction="none") + (found - wanted).abs().mean(1)
-    doubt = F.binary_cross_entropy_with_logits(boxes[:, 4], ear.float())
+    doubt = F.binary_cross_entropy_with_logits(boxes[:, 4], ear.float(), reduction="none")
     hidden = F.binary_cross_entropy_with_logits(keypoints[..., 2], visible.float(), reduction="none")
     terms = {
         "landmark": _mean(distance, labelled),
         "box": _mean(apart, ear),
-        "confidence": doubt + _mean(hidden, labelled),
+        "confidence": _mean(doubt, torch.ones_like(ear)) + _mean(hidden, labelled),
     }
     total = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
     return Losses(total, terms)

@@ -44,7 +44,7 @@ class EarDetector(nn.Module):
         pretrained_encoder: becomes a part of the detector.
         pretrained_decoder: of the same teacher, likewise; None starts one from nothing.
         num_landmarks: K; 0 finds boxes alone.
-        freeze_encoder: keeps encoder and decoder as they are, batch norms in eval.
+        freeze_encoder: keeps what was given as it is, batch norms in eval.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class EarDetector(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = encoder = pretrained_encoder
+        encoder.freeze(0)
         self.decoder = pretrained_decoder or EarDecoder(encoder.mu_head.out_features, encoder.image_size, encoder.width)
         self.num_landmarks = num_landmarks
         width = encoder.width // 4
@@ -68,7 +69,8 @@ class EarDetector(nn.Module):
         nn.init.normal_(self.heat.weight, std=0.01)  # flat heat maps: every point starts in the middle
         for unused in (encoder.logvar_head, self.decoder.stages[-1], self.decoder.to_rgb, self.decoder.sketch):
             unused.requires_grad_(False)
-        self.frozen = (self.encoder, self.decoder) if freeze_encoder else ()
+        known = (self.encoder, self.decoder) if pretrained_decoder is not None else (self.encoder,)
+        self.frozen = known if freeze_encoder else ()
         for module in self.frozen:
             module.requires_grad_(False)
         self.train()  # a loaded teacher is in eval mode
@@ -163,4 +165,5 @@ def _means(heat: Tensor) -> Tensor:
     height, width = heat.shape[2:]
     x = (torch.arange(width, device=heat.device) + 0.5) / width
     y = (torch.arange(height, device=heat.device) + 0.5) / height
-    return torch.stack([heat.sum(2) @ x, heat.sum(3) @ y], 2)
+    # a product of matrices would be rounded under mixed precision
+    return torch.stack([(heat.sum(2) * x).sum(2), (heat.sum(3) * y).sum(2)], 2)

@@ -102,7 +102,14 @@ def compare(
         jobs: processes that train side by side, with one thread each; 1 trains here, with all.
     """
     tasks = [
-        (name, replace(config, seed=seed, epochs=1, epoch_steps=steps), budget, fold, rest[:budget], test)
+        (
+            name,
+            replace(config, seed=seed, epochs=1, epoch_steps=steps, devices="1", num_nodes=1),
+            budget,
+            fold,
+            rest[:budget],
+            test,
+        )
         for seed, fold, rest, test in divide(groups, plan)
         for budget in plan.budgets
         for name, config in plan.starts.items()
