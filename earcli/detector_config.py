@@ -108,6 +108,8 @@ class FinetuneConfig(
         Raises:
             ConfigError: a knob that contradicts the teacher.
         """
+        if self.freeze_encoder and self.init != "teacher":
+            raise ConfigError(f"--freeze-encoder keeps what a teacher knows, and --init {self.init} has none.")
         base = teacher or TrainConfig()
         wanted = {
             "teacher_size": base.image_size,
@@ -121,11 +123,17 @@ class FinetuneConfig(
                     raise ConfigError(f"{flag(name)} {given} is not the teacher's, which is {value}. Leave it out.")
                 wanted[name] = given
         size = self.image_size or wanted["teacher_size"]
-        own = self.landmark_names.split(",") if self.landmark_names else names
+        own = self.landmark_names.split(",") if self.landmark_names else [name.replace(",", " ") for name in names]
         if len(own) != len(names):
             raise ConfigError(f"--landmark-names has {len(own)} names, but the labels have {len(names)} points.")
         points = {"landmarks": len(names), "landmark_names": ",".join(own)}
         return replace(self, **wanted, **points, image_size=size)  # type: ignore[arg-type]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every knob of the architecture is given, as in a checkpoint."""
+        known = (self.landmarks, self.image_size, self.teacher_size, self.latent_dim, self.resnet_version)
+        return None not in known
 
     @property
     def point_names(self) -> tuple[str, ...]:

@@ -187,7 +187,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(columns)
+        writer.writerow([guard_cell(name) for name in columns])
         writer.writerows([guard_cell(cell) for cell in row] for row in rows)
 
 

@@ -60,13 +60,20 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON; 
 Command = Callable[..., None]
 
 
+def given(ctx: typer.Context, name: str) -> bool:
+    """Whether a flag was given on the command line."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def with_knobs(*kinds: type[Knobs], resumable_only: bool = False) -> Callable[[Command], Command]:
     """Adds the knobs of configurations to a command, which receives those that were given as the dict `knobs`.
 
     The command's first parameter must be `ctx: typer.Context`. A knob that several kinds have is one option.
     """
     hints = {name: hint for kind in kinds for name, hint in get_type_hints(kind).items()}
-    every = {f.name: (f, group.__doc__) for kind in kinds for group in kind.GROUPS for f in fields(group)}
+    # of a knob that several kinds have, the first one's default and help are shown
+    every = {f.name: (f, group.__doc__) for kind in reversed(kinds) for group in kind.GROUPS for f in fields(group)}
     chosen = [(f, panel) for f, panel in every.values() if f.metadata["resumable"] or not resumable_only]
 
     def decorate(command: Command) -> Command:
@@ -87,13 +94,12 @@ def with_knobs(*kinds: type[Knobs], resumable_only: bool = False) -> Callable[[C
 
         @functools.wraps(command)
         def wrapper(ctx: typer.Context, **values: Any) -> None:
-            given = {}
+            knobs = {}
             for f, _ in chosen:
                 value = values.pop(f.name)
-                source = ctx.get_parameter_source(f.name)
-                if source is not None and source.name == "COMMANDLINE":
-                    given[f.name] = value
-            command(ctx, **values, knobs=given)
+                if given(ctx, f.name):
+                    knobs[f.name] = value
+            command(ctx, **values, knobs=knobs)
 
         extended = signature.replace(parameters=[*own, *options])
         wrapper.__signature__ = extended  # type: ignore[attr-defined]

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -56,11 +56,11 @@ class RunFolder:
             )
         return run
 
-    def write_start(self, config: Knobs, skipped: Mapping[str, str]) -> None:
+    def write_start(self, config: Knobs, skipped: Sequence[tuple[str, str]]) -> None:
         """Writes what is known before the first step: `hparams.yaml`, and `skipped.csv` where pictures were left out.
 
         Args:
-            skipped: the reason by path.
+            skipped: paths and reasons.
 
         Raises:
             RunError: the folder cannot be written.
@@ -68,7 +68,7 @@ class RunFolder:
         with replacing(self.path / "hparams.yaml") as temporary:
             temporary.write_text(config.to_yaml(), encoding="utf-8")
         if skipped:
-            rows = [{"path": path, "reason": reason} for path, reason in skipped.items()]
+            rows = [{"path": path, "reason": reason} for path, reason in skipped]
             write_records(self.path / "skipped.csv", rows)
 
     def append_metrics(self, record: Mapping[str, float]) -> None:

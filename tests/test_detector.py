@@ -51,6 +51,20 @@ def test_a_frozen_teacher_stays_as_it_is_and_the_heads_learn(teacher: Path) -> N
     assert all(torch.equal(kept[name], value) for name, value in detector.encoder.state_dict().items())
 
 
+def test_coordinates_are_not_rounded_under_mixed_precision(teacher: Path) -> None:
+    detector = EarDetector.from_vae_checkpoint(teacher, 40).eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        keypoints = detector(torch.rand(4, 3, 64, 64) * 2 - 1).keypoints[..., :2]
+    assert keypoints.dtype == torch.float32
+    assert (keypoints.bfloat16().float() != keypoints).float().mean() > 0.9
+
+
+def test_a_teacher_with_frozen_layers_is_fine_tuned_whole(teacher: Path) -> None:
+    vae = EarVAE.load_from_checkpoint(teacher)
+    vae.encoder.freeze(2)
+    assert all(p.requires_grad for p in EarDetector(vae.encoder, vae.decoder).encoder.trunk_parameters())
+
+
 def test_gradients_reach_everything_that_is_used(teacher: Path) -> None:
     detector = EarDetector.from_vae_checkpoint(teacher, 3).train()
     boxes, keypoints = detector(torch.rand(4, 3, 64, 64) * 2 - 1)

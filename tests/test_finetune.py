@@ -62,7 +62,7 @@ def fit(
         view_dataset(labels, 64, 0.1, vary=vary, folder=config.run_dir / ".cache", workers=2)[0]
         for labels, vary in ((train, True), (val, False))
     )
-    return train_detector(config, model, varied, plain, {}, report, resume)[0]
+    return train_detector(config, model, varied, plain, (), report, resume)[0]
 
 
 def weights(run: RunFolder) -> dict[str, torch.Tensor]:
@@ -140,7 +140,7 @@ def test_predictions_are_drawn_and_written_down(detector: Path, ears: Path, tmp_
     out, crops = tmp_path / "out", tmp_path / "crops"
     result = ear("predict", tmp_path / "in", "--run-dir", detector, "-o", out, "--crops", crops, "--threshold", 0)
     assert result.exit_code == 0, result.output
-    assert "1 of 4 pictures could not be read" in result.stdout
+    assert "broken.jpg: not a picture that Pillow can read" in result.stdout
     content = json.loads((out / "predictions.json").read_text())
     assert len(content["images"]) == len(content["annotations"]) == 3
     assert content["categories"][0]["keypoints"][0] == "helix_root"
@@ -156,7 +156,9 @@ def test_predictions_are_drawn_and_written_down(detector: Path, ears: Path, tmp_
         assert picture.size == (160, 208)
     again = ear("predict", tmp_path / "in", "--run-dir", detector, "-o", out, "--json")
     assert json.loads(again.stdout)["pictures"] == 3
-    fails(ear("predict", tmp_path / "in", "--run-dir", detector, "-o", tmp_path / "in"), "which ear did not put there")
+    again = ("predict", tmp_path / "in", "--run-dir", detector, "-o")
+    fails(ear(*again, tmp_path / "in"), "holds files that ear predict did not put there")
+    fails(ear(*again, out, "--crops", out / "crops"), "which is replaced as a whole")
 
 
 def test_a_manifests_boxes_are_looked_into(detector: Path, ears: Path, tmp_path: Path) -> None:
@@ -169,6 +171,21 @@ def test_a_manifests_boxes_are_looked_into(detector: Path, ears: Path, tmp_path:
         points = np.array(found["keypoints"]).reshape(-1, 3)
         assert (points[:, 0] > x - 0.1 * width - 1).all()
         assert (points[:, 1] < y + 1.1 * height + 1).all()
+    chained = ear("predict", tmp_path / "out" / "predictions.json", "--run-dir", detector, "-o", tmp_path / "again")
+    assert "6 pictures" in chained.stdout
+
+
+def test_a_bad_row_of_a_manifest_is_skipped_and_the_others_are_found(
+    detector: Path, ears: Path, tmp_path: Path
+) -> None:
+    rows = ["image_path,x,y,w,h", f"{ears}/images/ear_00000.jpg,10,10,90,120", "gone.jpg,1,1,5,5"]
+    rows.append(f"{ears}/images/ear_00001.jpg,900,900,9,9")
+    (tmp_path / "boxes.csv").write_text("\n".join(rows))
+    result = ear("predict", tmp_path / "boxes.csv", "--run-dir", detector, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "gone.jpg: no such file" in result.stdout
+    assert "lies outside the picture of 160×208 pixels" in result.stdout
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["annotations"]) == 1
 
 
 def test_an_evaluation_gives_the_figures_of_training_and_draws_the_worst(detector: Path, tmp_path: Path) -> None:
@@ -184,7 +201,9 @@ def test_an_evaluation_gives_the_figures_of_training_and_draws_the_worst(detecto
     assert 0 < metrics["nme_of_mean_shape"] < 1
     names = {p.name for p in (tmp_path / "out").iterdir()}
     assert names == {"metrics.json", "per_image.csv", "report.html", "worst.png", "errors.png"}
-    fails(ear("evaluate", "--checkpoint", run.last, "-o", tmp_path / "x", "--normalise", "1,99"), "points 1 to 17")
+    again = ("evaluate", "--checkpoint", run.last, "-o", tmp_path / "x")
+    fails(ear(*again, "--normalise", "1,99"), "points 1 to 17")
+    fails(ear(*again, "--fail-under-psnr", 20), "--fail-under-psnr cannot be used", "is a detector")
 
 
 def test_an_exported_detector_gives_the_same_numbers(detector: Path, ears: Path, tmp_path: Path) -> None:
@@ -273,6 +292,8 @@ def test_every_mistake_is_one_line(teacher: Path, ears: Path, detector: Path, tm
     fails(ear(*tune, "--checkpoint", teacher, "--landmark-names", "a,b"), "has 2 names, but the labels have 17 points")
     fails(ear(*tune, "--checkpoint", find_checkpoint("best", detector, "detector")), "is a detector's checkpoint")
     fails(ear("finetune", "--train-manifest", tmp_path / "no.json"), "no.json does not exist")
+    fails(ear(*tune, "--init", "none", "--freeze-encoder"), "--freeze-encoder keeps what a teacher knows")
+    fails(ear("evaluate", "--checkpoint", teacher, "--normalise", "crop"), "--normalise cannot be used", "is a teacher")
     fails(ear("predict", ears, "--checkpoint", teacher, "-o", tmp_path / "p"), "is a teacher's checkpoint")
     compare = ("compare-init", "--manifest", ears / "val_landmarks.coco.json", "--checkpoint", teacher)
     fails(ear(*compare, "-o", tmp_path / "c", "--budgets", "x"), "--budgets must be numbers of labels")

@@ -110,6 +110,7 @@ def lose_picture(content: dict[str, Any]) -> None:
         (lambda c: c["annotations"][3].update(bbox=[1, 1, -5, 5]), "empty"),
         (lambda c: c["annotations"][3].update(bbox=[200, 1, 5, 5]), "lies outside the picture"),
         (lambda c: c["annotations"][3].update(image_id=77), "image_id 77 is none of the images"),
+        (lambda c: c["annotations"][3].update(image_id=[7]), "image_id [7] is none of the images"),
         (lose_picture, "no such file"),
     ],
 )
@@ -121,6 +122,21 @@ def test_a_single_bad_label_is_left_out_with_its_reason(
     assert labels.has_ear.sum() == 9
     assert len(labels.skipped) == 1
     assert reason in labels.skipped[0].reason
+
+
+def test_a_box_is_cut_at_the_picture(pictures: Path) -> None:
+    labels = read_labels(coco(pictures, lambda c: c["annotations"][0].update(bbox=[-10, 30, 60, 1e300])))
+    assert labels.manifest.boxes[0].tolist() == [0, 30, 50, 70]
+
+
+def test_subjects_stay_beside_pictures_without_an_ear(pictures: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["annotations"].pop()
+        for annotation in content["annotations"]:
+            annotation["subject"] = "kim"
+
+    labels = read_labels(coco(pictures, change))
+    assert labels.manifest.subjects == ["kim"] * 9 + [""]
 
 
 def test_an_ear_that_nobody_labelled_is_left_out(pictures: Path) -> None:

@@ -61,6 +61,15 @@ def test_points_go_with_the_picture_however_it_is_turned_zoomed_shifted_and_flip
     assert (target.points[:, 0, 0] < target.points[:, 1, 0]).any(), "all flipped"
 
 
+def test_targets_are_not_rounded_under_mixed_precision(dotted: Labels, tmp_path: Path) -> None:
+    dataset, _ = view_dataset(dotted, 64, 0.25, vary=True, folder=tmp_path / "cache", workers=1)
+    targets = []
+    for mixed in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            targets.append(show(dataset[np.arange(8)], 64, STRONG, torch.Generator().manual_seed(3))[1].points)
+    assert torch.equal(*targets)
+
+
 def test_a_box_goes_with_its_ear_as_the_ellipse_in_it(dotted: Labels, tmp_path: Path) -> None:
     folder = Path(dotted.manifest.root)
     rows, columns = np.mgrid[0:200, 0:160]

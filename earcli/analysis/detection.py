@@ -80,7 +80,7 @@ class Findings(NamedTuple):
             return (self.window[:, 2] * self.window[:, 3]).sqrt()
         a, b = (int(number) - 1 for number in normaliser.split(","))
         length: Tensor = torch.linalg.vector_norm(self.wanted_points[:, a] - self.wanted_points[:, b], dim=1)
-        known: Tensor = length.where(self.labelled[:, a] & self.labelled[:, b], torch.nan)
+        known: Tensor = length.where(self.labelled[:, a] & self.labelled[:, b] & (length > 0), torch.nan)
         return known
 
     def iou(self) -> NDArray[np.float64]:

@@ -50,8 +50,8 @@ def predict(
         margin: what the detector is shown around the manifest's boxes; pictures without a box are shown whole, and all
             are for None.
     """
-    sizes = np.array([_size(manifest, row) for row in range(len(manifest))])
-    windows = around(manifest.boxes, margin, sizes)
+    looked = [_window(manifest, row, margin) for row in range(len(manifest))]
+    windows = np.array([window for _, window in looked])
     for chunk in decode_chunks(replace(manifest, boxes=windows), side, workers):
         good = [row for row, pixels in chunk.items() if not isinstance(pixels, str)]
         found = dict(zip(good, _detect(model, chunk, good, windows, batch_size), strict=True))
@@ -59,16 +59,19 @@ def predict(
             if isinstance(result, str):
                 yield Skipped(row, manifest.paths[row], result)
             else:
-                yield Found(row, (int(sizes[row, 0]), int(sizes[row, 1])), *found[row])
+                yield Found(row, looked[row][0], *found[row])
             if progress is not None:
                 progress("looking for ears", row + 1, len(manifest))
 
 
-def _size(manifest: Manifest, row: int) -> tuple[int, int]:
+def _window(manifest: Manifest, row: int, margin: float | None) -> tuple[tuple[int, int], NDArray[np.float64]]:
+    """The size of a picture, and the part of it that the detector is shown."""
+    box = manifest.boxes[row]
     try:
-        return picture_size(manifest.locate(row))
+        size = picture_size(manifest.locate(row))
+        return size, around(box[None], margin, np.array([size]))[0]
     except BadPictureError:
-        return 1, 1  # whoever decodes it will say why it cannot be used
+        return (0, 0), box  # whoever decodes it will say why it cannot be used
 
 
 def _detect(
@@ -85,6 +88,7 @@ def _detect(
     boxes, points = map(torch.from_numpy, map_batches(model, pixels, batch_size=batch_size, device=device_of(model)))
     window = torch.from_numpy(windows[rows])
     places = boxes_to_picture(boxes[:, :4].double(), window).numpy()
+    places[:, 2:] = places[:, 2:].clip(0)  # two sides that changed places
     scores = boxes[:, 4].sigmoid().tolist()
     points = torch.cat([to_picture(points[..., :2].double(), window), points[..., 2:].double().sigmoid()], 2)
     yield from zip(places, scores, points.numpy(), strict=True)

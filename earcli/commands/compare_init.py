@@ -20,6 +20,7 @@ STARTS: dict[str, dict[str, Any]] = {
 
 
 def compare_init(
+    ctx: typer.Context,
     manifests: Annotated[
         list[Path], typer.Option("--manifest", help="Labels to divide: COCO JSON, CSV, .npy, a folder of .pts; repeat.")
     ],
@@ -52,7 +53,8 @@ def compare_init(
     from earcli.reporting.tables import comparison_rows
 
     knobs = FinetuneConfig.read_file(config) if config else {}
-    base = FinetuneConfig(**{**knobs, "checkpoint": checkpoint, "run_dir": run_dir, "num_workers": num_workers})
+    flags: dict[str, Any] = {"checkpoint": checkpoint, "run_dir": run_dir, "num_workers": num_workers}
+    base = FinetuneConfig(**flags | knobs | {name: v for name, v in flags.items() if options.given(ctx, name)})
     names = list(dict.fromkeys(starts.split(",")))
     unknown = [name for name in names if name not in STARTS]
     if unknown:

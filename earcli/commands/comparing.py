@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from earcli.commands.finetuning import note_skipped, start
+from earcli.commands.finetuning import note_skipped, read_start_trunk, start
+from earcli.commands.stops import stops_told
 from earcli.config import TrainConfig
 from earcli.data.labels import Labels, read_labels
 from earcli.data.manifest import SubjectSource
@@ -72,6 +73,9 @@ def run_comparison(
         )
         for vary in (first.augment != "none", False)
     )
+    for config in settled.values():
+        if config.init == "imagenet":
+            read_start_trunk(config)  # before hours of training, not after
     groups = kept.manifest.subject_numbers()
     pictures = np.unique(kept.manifest.paths, return_inverse=True)[1]
     groups = np.where(groups < 0, groups.max() + 1 + pictures, groups)
@@ -79,10 +83,11 @@ def run_comparison(
     report.note(f"{len(kept)} labelled ears in {len(np.unique(groups))} groups, {len(plan)} detectors to train")
     trials: list[Trial] = []
     report.progress("comparing", 0, len(plan))
-    for trial in compare(plan, partial(_start, labels.names), varied, plain, groups, steps, jobs):
-        trials.append(trial)
-        write_records(output / "trials.csv", [_row(trial) for trial in trials])
-        report.progress("comparing", len(trials), len(plan))
+    with stops_told(report, f"the trials so far are in {output / 'trials.csv'}"):
+        for trial in compare(plan, partial(_start, labels.names), varied, plain, groups, steps, jobs):
+            trials.append(trial)
+            write_records(output / "trials.csv", [_row(trial) for trial in trials])
+            report.progress("comparing", len(trials), len(plan))
     rows = summarise(trials, len(kept), groups)
     write_records(output / "comparison.csv", rows)
     save_comparison(output / "curve.png", rows)

@@ -1,17 +1,31 @@
 """`ear evaluate`: how good a teacher is on ears that it never saw."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from earcli import options
-from earcli.errors import EarError
+from earcli.errors import ConfigError, EarError
+from earcli.knobs import flag
 
 TARGETS = "Targets"
+TEACHERS_ONLY = (
+    "train_manifest", "subject", "limit", "perceptual_weights", "target_psnr", "target_ssim", "target_active",
+    "target_code_gain", "target_cosine", "fail_under_psnr",
+)  # fmt: skip
+
+
+def refuse_given(ctx: typer.Context, names: Sequence[str], why: str) -> None:
+    """Raises `ConfigError` when one of some flags was given."""
+    wrong = [flag(name) for name in names if options.given(ctx, name)]
+    if wrong:
+        raise ConfigError(f"{', '.join(wrong)} cannot be used: {why}. Leave it out, or give another --checkpoint.")
 
 
 def evaluate(
+    ctx: typer.Context,
     checkpoint: options.AnyCheckpoint = "best",
     manifest: options.ReadManifest = None,
     train_manifest: options.TrainManifest = None,
@@ -69,9 +83,11 @@ def evaluate(
     if kind_of(read_checkpoint(path, None)["hyper_parameters"]) == "detector":
         from earcli.commands.evaluate_detector import Request, evaluate_detector
 
+        refuse_given(ctx, TEACHERS_ONLY, f"{path} is a detector")
         places = manifest, root_dir, output
         evaluate_detector(path, Request(*places, normalise, batch_size, num_workers, device, seed, run_dir, json))
         return
+    refuse_given(ctx, ("normalise",), f"{path} is a teacher")
     from rich.console import Console
 
     from earcli.analysis.evaluation import Evaluator

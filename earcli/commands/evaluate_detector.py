@@ -67,7 +67,8 @@ def evaluate_detector(path: Path, request: Request) -> None:
         source = request.manifest or config.val_manifest
         place = detector.results(request.output, "evaluation")
         with replacing_folder(place, FILES) as folder:
-            labels = read_labels(source, request.root_dir or config.root_dir, config.shape[1])
+            root = request.root_dir or (config.root_dir if request.manifest is None else None)
+            labels = read_labels(source, root, config.shape[1])
             dataset, labels = view_dataset(
                 labels,
                 config.shape[0],

@@ -137,7 +137,8 @@ def detector_inputs(
     from earcli.exporting.runtime import to_images
 
     config = detector.config
-    labels = read_labels(manifest or config.val_manifest, root_dir or config.root_dir, config.shape[1])
+    root = root_dir or (config.root_dir if manifest is None else None)
+    labels = read_labels(manifest or config.val_manifest, root, config.shape[1])
     shown = replace(labels.manifest, boxes=around(labels.manifest.boxes, config.seen_margin, labels.sizes))
     images = to_images(sample_crops(shown, config.shape[0], PARITY_INPUTS, workers))
     return images, images[:0]

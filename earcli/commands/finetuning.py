@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from torch import Tensor
 
 from earcli.commands.stops import resume_command, stops_told
 from earcli.config import TrainConfig
@@ -16,7 +17,7 @@ from earcli.data.formats.columns import numbered
 from earcli.data.labels import Labels, read_labels
 from earcli.data.views import view_dataset
 from earcli.detector_config import FinetuneConfig
-from earcli.errors import DataError
+from earcli.errors import ConfigError, DataError
 from earcli.models.detector import EarDetector
 from earcli.models.vae import EarVAE
 from earcli.models.weights import checkpoint_config, read_checkpoint, read_trunk
@@ -54,12 +55,13 @@ def labels_of(config: FinetuneConfig, report: Report) -> tuple[Labels, Labels]:
         DataError: they cannot be used, or have other points than each other.
     """
     train = read_labels(config.train_manifest, config.root_dir, config.landmarks, config.backgrounds)
-    train = train.limit(config.labels, config.seed)
+    train = (train.alone() if config.seen_margin is None else train).limit(config.labels, config.seed)
     val = read_labels(config.val_manifest, config.root_dir, len(train.names))
     if train.names != val.names and numbered(len(train.names)) not in (train.names, val.names):
+        other = next((a, b) for a, b in zip(val.names, train.names, strict=True) if a != b)
         raise DataError(
             f"{config.val_manifest} names its points otherwise than {config.train_manifest}, such as "
-            f"{val.names[0]!r} for {train.names[0]!r}. Give labels of one kind."
+            f"{other[0]!r} for {other[1]!r}. Give labels of one kind."
         )
     note_skipped(train.skipped + val.skipped, report)
     ears = int(train.has_ear.sum())
@@ -102,9 +104,7 @@ def start(
         config = config.settled(None, names)
         model = EarDetector.untrained(config)
         if config.init == "imagenet":
-            trunk = read_trunk(config.architecture[2], config.weights)
-            if trunk is not None:
-                model.encoder.load_trunk(trunk)
+            model.encoder.load_trunk(read_start_trunk(config))
         return model, config
     path = find_checkpoint(config.checkpoint, config.run_dir)
     if note is not None:
@@ -113,6 +113,19 @@ def start(
     teacher = EarVAE.load_from_checkpoint(path)
     model = EarDetector(teacher.encoder, teacher.decoder, len(names), config.freeze_encoder)
     return model, replace(config, checkpoint=str(path))
+
+
+def read_start_trunk(config: FinetuneConfig) -> dict[str, Tensor]:
+    """The weights that `--init imagenet` starts from.
+
+    Raises:
+        ConfigError: --weights names none.
+        WeightsError: they are missing or do not fit.
+    """
+    trunk = read_trunk(config.architecture[2], config.weights)
+    if trunk is None:
+        raise ConfigError("--init imagenet wants --weights imagenet or a file, got none. Give --init none.")
+    return trunk
 
 
 def fit(
@@ -137,10 +150,12 @@ def fit(
         )
         for labels, vary in ((train, config.augment != "none"), (val, False))
     ]
+    for before, (_, kept) in zip((train, val), sets, strict=True):
+        note_skipped(kept.skipped[len(before.skipped) :], report)
     lap("cache")
     from earcli.training.trainer import train_detector
 
-    skipped = {item.path: item.reason for _, labels in sets for item in labels.skipped}
+    skipped = [(item.path, item.reason) for _, labels in sets for item in labels.skipped]
     with stops_told(report):
         return train_detector(config, model, sets[0][0], sets[1][0], skipped, report, resume)
 

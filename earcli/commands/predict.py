@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from earcli import options
+from earcli.errors import ConfigError, RunError
 
 
 def predict(
@@ -30,12 +31,17 @@ def predict(
     from rich.console import Console
 
     from earcli.analysis.prediction import predict as predict_all
+    from earcli.commands.embedder import note_skipped
     from earcli.commands.prediction_files import FILES, PredictionFiles
     from earcli.commands.source import load_detector
     from earcli.data.gather import gather_pictures
     from earcli.files import new_folder, replacing_folder
     from earcli.reporting.console import ProgressBar, Report
 
+    if output.is_dir() and any(output.iterdir()) and not (output / "predictions.json").is_file():
+        raise RunError(f"{output} holds files that ear predict did not put there. Give another --output.")
+    if crops is not None and crops.resolve().is_relative_to(output.resolve()):
+        raise ConfigError(f"--crops {crops} lies in --output {output}, which is replaced as a whole. Give another.")
     console = Console(stderr=as_json)
     manifest = gather_pictures(sources, root_dir)
     detector = load_detector(checkpoint, run_dir, device)
@@ -52,10 +58,9 @@ def predict(
         else:
             with new_folder(crops) as cut:
                 files.write(found, cut)
-    for item in files.skipped[:3]:
-        report.note(f"skipped {item.path}: {item.reason}")
+    note_skipped(files.skipped, len(manifest), report)
     if files.skipped:
-        report.note(f"{len(files.skipped)} of {len(manifest)} pictures could not be read: {output / 'skipped.csv'}")
+        report.note(f"pictures that could not be read: {output / 'skipped.csv'}")
     report.note(f"{files.drawn} ears on {files.seen} pictures, of confidence {threshold:g} and more")
     report.note(f"results {output}: predictions.json (COCO), predictions.csv, pictures/")
     if crops is not None:

@@ -1,10 +1,10 @@
 """The folder that `ear predict` leaves."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class PredictionFiles:
     seen: int = 0
     drawn: int = 0
     skipped: list[Skipped] = field(default_factory=list)
-    used: Counter[str] = field(default_factory=Counter)
+    used: set[str] = field(default_factory=set)
 
     def write(self, results: Iterable[Found | Skipped], crops: Path | None) -> None:
         """Writes everything; `crops` is a folder for the ears, cut out."""
@@ -87,8 +87,9 @@ class PredictionFiles:
         with quiet_decoding():
             image = read_picture(self.manifest.locate(found.index))
         stem = Path(path).stem
-        self.used[stem] += 1
-        name = f"{stem}.jpg" if self.used[stem] == 1 else f"{stem}_{self.used[stem]}.jpg"
+        names = chain([f"{stem}.jpg"], (f"{stem}_{number}.jpg" for number in count(2)))
+        name = next(name for name in names if name not in self.used)
+        self.used.add(name)
         draw_ear(image, found.box, found.points[:, :2]).save(self.folder / "pictures" / name, quality=QUALITY)
         self.drawn += 1
         if crops is not None:

@@ -17,12 +17,18 @@ def resume_command(checkpoint: Path, *more: str) -> str:
 
 
 @contextmanager
-def stops_told(report: "Report") -> Iterator[None]:
-    """Turns a signal that stopped training into the command that goes on and an exit code of 128 + its number."""
+def stops_told(report: "Report", left: str = "") -> Iterator[None]:
+    """Turns a signal that stopped training into a line and an exit code of 128 + its number.
+
+    Args:
+        left: what is there then; by default the command that goes on.
+    """
     from earcli.training.callbacks import InterruptedTraining
 
     try:
         yield
     except InterruptedTraining as stopped:
-        report.note(f"stopped; go on with: {resume_command(stopped.last)}" if stopped.last else "stopped")
+        if not left and stopped.last is not None:
+            left = f"go on with: {resume_command(stopped.last)}"
+        report.note(f"stopped; {left}" if left else "stopped")
         raise typer.Exit(128 + stopped.signal_number) from None

@@ -58,12 +58,14 @@ def crop_picture(image: Image.Image, box: NDArray[np.float64]) -> Image.Image:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of the upright picture, from the file's header alone.
+    """Width and height of the upright picture, from the file's header alone (but for TIFF, which Pillow turns itself).
 
     Raises:
         BadPictureError: as `read_picture`.
     """
     with _reasons(), Image.open(path) as image:
+        if image.format == "TIFF":
+            return read_picture(path).size
         turned = image.getexif().get(ORIENTATION, 1) in TURNED
         return (image.height, image.width) if turned else image.size
 

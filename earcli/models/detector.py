@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from earcli.detector_config import FinetuneConfig
+from earcli.errors import CheckpointError
 from earcli.models.blocks import conv3x3
 from earcli.models.decoder import EarDecoder
 from earcli.models.encoder import EarEncoder
@@ -133,6 +134,10 @@ class EarDetector(nn.Module):
         """
         checkpoint = read_checkpoint(path, "detector")
         config = checkpoint_config(checkpoint, path, FinetuneConfig)
+        if not config.is_settled:
+            raise CheckpointError(
+                f"{path} lacks knobs of its architecture. Only checkpoints that ear wrote can be read."
+            )
         with torch.device("meta"):  # a checkpoint that claims to be huge is found out before memory is taken
             state = model_state(checkpoint, path, cls.untrained(config))
         model = cls.untrained(config)

@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,14 +46,14 @@ class Bookkeeper(Callback):
     """Makes the run folder; at each epoch's end writes metrics, pictures, checkpoints; measures speed.
 
     Args:
-        skipped: why a picture was left out, by its path.
+        skipped: the pictures that were left out, and why.
 
     Attributes:
         run: the run folder; None until Lightning calls `setup`, unless a run is resumed.
     """
 
     def __init__(
-        self, config: AnyRunConfig, skipped: Mapping[str, str], reporter: Reporter, run: RunFolder | None
+        self, config: AnyRunConfig, skipped: Sequence[tuple[str, str]], reporter: Reporter, run: RunFolder | None
     ) -> None:
         self.config, self.skipped, self.reporter, self.run = config, skipped, reporter, run
         self.writer: SummaryWriter | None = None

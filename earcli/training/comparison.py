@@ -130,7 +130,7 @@ def _trial(
     with TemporaryDirectory() as folder:
         model, settled = make(replace(config, run_dir=Path(folder)))
         sets = varied.subset(rows), plain.subset(test)
-        _, module = train_detector(settled, model, *sets, {}, _Silent())
+        _, module = train_detector(settled, model, *sets, (), _Silent())
     found = Findings.joined(module.found)
     return Trial(name, budget, config.seed, fold, test, found.nme(), found.iou())
 

@@ -3,7 +3,7 @@
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +75,7 @@ def train_teacher(
         apply_switches(module.model, config)
         return module, PixelDataModule(crop_dataset(train), crop_dataset(val), config.batch_size, config.seed)
 
-    skipped = {item.path: item.reason for item in train.skipped + val.skipped}
+    skipped = [(item.path, item.reason) for item in train.skipped + val.skipped]
     return fit(config, make, skipped, reporter, resume)
 
 
@@ -84,7 +84,7 @@ def train_detector(
     model: EarDetector,
     train: PixelDataset,
     val: PixelDataset,
-    skipped: Mapping[str, str],
+    skipped: Sequence[tuple[str, str]],
     reporter: Reporter,
     resume: tuple[RunFolder, Path] | None = None,
 ) -> tuple[RunFolder, DetectorModule]:
@@ -92,7 +92,7 @@ def train_detector(
 
     Args:
         config: settled.
-        skipped: why a label was left out, by its path.
+        skipped: the labels that were left out, and why.
 
     Raises:
         ConfigError, RunError, TrainingError, InterruptedTraining: see `train_teacher`.
@@ -108,7 +108,7 @@ def train_detector(
 def fit(
     config: AnyRunConfig,
     make: Callable[[Trainer], tuple[Module, LightningDataModule]],
-    skipped: Mapping[str, str],
+    skipped: Sequence[tuple[str, str]],
     reporter: Reporter,
     resume: tuple[RunFolder, Path] | None,
 ) -> tuple[RunFolder, Module]:
@@ -116,7 +116,7 @@ def fit(
 
     Args:
         make: gives what is trained, and the data, once it is known how many processes there are.
-        skipped: why a picture was left out, by its path.
+        skipped: the pictures that were left out, and why.
 
     Raises:
         ConfigError, DataError, RunError, TrainingError, InterruptedTraining: see `train_teacher`.

@@ -59,7 +59,8 @@ def read_backgrounds(path: Path) -> list[str]:
         ManifestError: as `read_coco`.
     """
     content = _load(path)
-    used = {item.get("image_id") for item in content["annotations"] if isinstance(item, dict)}
+    images = [item.get("image_id") for item in content["annotations"] if isinstance(item, dict)]
+    used = {image for image in images if isinstance(image, int | str)}
     return [item["file_name"] for item in content["images"] if _is_image(item) and item["id"] not in used]
 
 
@@ -109,7 +110,7 @@ def _annotation(
         if len(flat) % 3:
             raise ValueError(f"keypoints has {len(flat)} numbers, wanted x, y, visibility for each")
         count = len(flat) // 3
-        layout = layouts.get(category, ())
+        layout = layouts.get(category, ()) if layouts else ()
         if layout and len(layout) != count:
             raise ValueError(f"keypoints has {count} points, but the category names {len(layout)}")
         if not np.isfinite(flat).all():

@@ -64,7 +64,11 @@ def read_pts_folder(folder: Path, refuse: Refuse) -> Columns:
         raise ManifestError(f"{folder} has no .pts file. Give a folder of pictures with .pts, or a manifest.")
     paths, found = [], []
     for file in files:
-        beside = [p for p in sorted(file.parent.glob(f"{escape(file.stem)}.*")) if p.suffix.lower() in SUFFIXES]
+        beside = [
+            p
+            for p in sorted(file.parent.glob(f"{escape(file.stem)}.*"))
+            if p.stem == file.stem and p.suffix.lower() in SUFFIXES
+        ]
         if len(beside) != 1:
             refuse(f"{file}: {len(beside)} pictures of that name are beside it, wanted one")
             continue
