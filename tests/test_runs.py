@@ -84,7 +84,7 @@ def test_metrics_have_every_epoch_once_also_after_a_step_back(tmp_path: Path) ->
 
 
 def test_hparams_and_skipped_pictures_are_written(tmp_path: Path) -> None:
-    RunFolder(tmp_path).write_start(TrainConfig(), {"a, b.jpg": "empty file"})
+    RunFolder(tmp_path).write_start(TrainConfig(), [("a, b.jpg", "empty file")])
     assert "latent_dim: 1024" in (tmp_path / "hparams.yaml").read_text()
     with (tmp_path / "skipped.csv").open() as file:
         assert list(csv.DictReader(file)) == [{"path": "a, b.jpg", "reason": "empty file"}]

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from earcli.commands.finetuning import note_skipped, read_start_trunk, start
+from earcli.commands.finetuning import read_start_trunk, start
+from earcli.commands.source import note_skipped
 from earcli.commands.stops import stops_told
 from earcli.config import TrainConfig
 from earcli.data.labels import Labels, read_labels
@@ -54,7 +55,7 @@ def run_comparison(
     if not (labels.points[..., 2] > 0).any():
         raise DataError("These labels have no points, whose errors are compared. Give labels with key points.")
     labels = replace(labels, manifest=labels.manifest.with_subjects(subject))
-    note_skipped(labels.skipped, report)
+    note_skipped(labels.skipped, report, "labels in all")
     # every start gets the teacher's architecture, also the one that learns from nothing
     settled = {
         name: choose_precision(replace(config, checkpoint=str(path)).settled(teacher, labels.names))

@@ -48,7 +48,8 @@ def embed(
     from rich.console import Console
 
     from earcli.analysis.vectors import cluster, embed_pictures
-    from earcli.commands.embedder import note_skipped, open_embedder
+    from earcli.commands.embedder import open_embedder
+    from earcli.commands.source import note_skipped
     from earcli.data.gather import gather_pictures
     from earcli.data.vectors import check_output, write_vectors
     from earcli.files import check_replaceable, write_csv
@@ -65,7 +66,7 @@ def embed(
         report = Report(console, progress)
         report.note(f"encoder {embedder.origin.checkpoint}")
         vectors, skipped = embed_pictures(manifest, embedder, batch_size, num_workers, progress)
-        note_skipped(skipped, len(manifest), report)
+        note_skipped(skipped, report, f"of {len(manifest)} pictures in all")
         if skipped:
             listed = output.with_name(f"{output.stem}-skipped.csv")
             write_csv(listed, ("path", "reason"), [(item.path, item.reason) for item in skipped])

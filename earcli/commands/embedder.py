@@ -13,12 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from earcli.analysis.vectors import Embedder
-    from earcli.data.cache import Skipped
     from earcli.data.vectors import Vectors
-    from earcli.reporting.console import Report
     from earcli.reporting.sheets import Tile
 
-SHOWN_SKIPPED = 3
 POOLED = "stride32"
 EmbeddedPart = Literal["encoder", "features"]
 Backend = Annotated[
@@ -106,14 +103,6 @@ def _torch_embedder(checkpoint: str, run_dir: Path, part: str, device: str) -> "
         )[0]
 
     return Embedder(run, Origin(fingerprint(model), str(teacher.path), part, "fp32", teacher.config.image_size))
-
-
-def note_skipped(skipped: "Sequence[Skipped]", total: int, report: "Report") -> None:
-    """Says which pictures could not be read."""
-    for item in skipped[:SHOWN_SKIPPED]:
-        report.note(f"skipped {item.path}: {item.reason}")
-    if len(skipped) > SHOWN_SKIPPED:
-        report.note(f"skipped {len(skipped)} of {total} pictures in all")
 
 
 def tiles_of(vectors: "Vectors", rows: Sequence[int], captions: Sequence[str]) -> "list[Tile]":

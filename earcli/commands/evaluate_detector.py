@@ -13,8 +13,7 @@ from rich.console import Console
 
 from earcli import __version__
 from earcli.analysis.detection import Findings, find, mean_shape_nme
-from earcli.commands.finetuning import note_skipped
-from earcli.commands.source import Detector, load_detector
+from earcli.commands.source import Detector, load_detector, note_skipped
 from earcli.data.images import quiet_decoding, read_crop
 from earcli.data.labels import Labels, read_labels
 from earcli.data.views import view_dataset
@@ -78,7 +77,7 @@ def evaluate_detector(path: Path, request: Request) -> None:
                 workers=request.num_workers,
                 progress=progress,
             )
-            note_skipped(labels.skipped, report)
+            note_skipped(labels.skipped, report, "labels in all; skipped.csv lists them")
             report.note(f"{int(labels.has_ear.sum())} labelled ears of {source}")
             findings = find(detector.model, dataset, request.batch_size, progress)
             _check_normaliser(request.normalise, findings)

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from torch import Tensor
 
+from earcli.commands.source import note_skipped
 from earcli.commands.stops import resume_command, stops_told
 from earcli.config import TrainConfig
-from earcli.data.cache import Skipped
 from earcli.data.formats.columns import numbered
 from earcli.data.labels import Labels, read_labels
 from earcli.data.views import view_dataset
@@ -29,7 +29,7 @@ from earcli.training.precision import choose_precision
 if TYPE_CHECKING:
     from earcli.training.detector import DetectorModule
 
-SHOWN_SKIPPED = 3
+LISTED = "labels in all; skipped.csv lists them"
 
 
 def finetune(config: FinetuneConfig, resume: tuple[RunFolder, Path] | None = None) -> None:
@@ -63,21 +63,12 @@ def labels_of(config: FinetuneConfig, report: Report) -> tuple[Labels, Labels]:
             f"{config.val_manifest} names its points otherwise than {config.train_manifest}, such as "
             f"{other[0]!r} for {other[1]!r}. Give labels of one kind."
         )
-    note_skipped(train.skipped + val.skipped, report)
+    note_skipped(train.skipped + val.skipped, report, LISTED)
     ears = int(train.has_ear.sum())
     without = f" (and pictures without an ear: {len(train) - ears})" if len(train) > ears else ""
     known = f"{int(val.has_ear.sum())} to validate on; {len(train.names)} points"
     report.note(f"{ears} labelled ears to learn from{without}, {known}")
     return train, val
-
-
-def note_skipped(skipped: Iterable[Skipped], report: Report) -> None:
-    """Says which labels were left out, and why."""
-    items = list(skipped)
-    for item in items[:SHOWN_SKIPPED]:
-        report.note(f"skipped {item.path}: {item.reason}")
-    if len(items) > SHOWN_SKIPPED:
-        report.note(f"skipped {len(items)} labels in all; skipped.csv lists them")
 
 
 def start(
@@ -151,7 +142,7 @@ def fit(
         for labels, vary in ((train, config.augment != "none"), (val, False))
     ]
     for before, (_, kept) in zip((train, val), sets, strict=True):
-        note_skipped(kept.skipped[len(before.skipped) :], report)
+        note_skipped(kept.skipped[len(before.skipped) :], report, LISTED)
     lap("cache")
     from earcli.training.trainer import train_detector
 

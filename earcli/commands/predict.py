@@ -31,9 +31,8 @@ def predict(
     from rich.console import Console
 
     from earcli.analysis.prediction import predict as predict_all
-    from earcli.commands.embedder import note_skipped
     from earcli.commands.prediction_files import FILES, PredictionFiles
-    from earcli.commands.source import load_detector
+    from earcli.commands.source import load_detector, note_skipped
     from earcli.data.gather import gather_pictures
     from earcli.files import new_folder, replacing_folder
     from earcli.reporting.console import ProgressBar, Report
@@ -58,7 +57,7 @@ def predict(
         else:
             with new_folder(crops) as cut:
                 files.write(found, cut)
-    note_skipped(files.skipped, len(manifest), report)
+    note_skipped(files.skipped, report, f"of {len(manifest)} pictures in all")
     if files.skipped:
         report.note(f"pictures that could not be read: {output / 'skipped.csv'}")
     report.note(f"{files.drawn} ears on {files.seen} pictures, of confidence {threshold:g} and more")

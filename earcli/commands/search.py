@@ -78,7 +78,8 @@ def embed_queries(
         CheckpointError: another teacher made the index.
     """
     from earcli.analysis.vectors import embed_pictures
-    from earcli.commands.embedder import note_skipped, open_embedder
+    from earcli.commands.embedder import open_embedder
+    from earcli.commands.source import note_skipped
     from earcli.data.gather import gather_pictures
     from earcli.errors import CheckpointError
     from earcli.reporting.console import ProgressBar, Report
@@ -97,7 +98,7 @@ def embed_queries(
         )
     with ProgressBar(console) as progress:
         vectors, skipped = embed_pictures(pictures, embedder, 32, workers, progress)
-        note_skipped(skipped, len(pictures), Report(console, progress))
+        note_skipped(skipped, Report(console, progress), f"of {len(pictures)} pictures in all")
     return vectors
 
 

@@ -1,12 +1,13 @@
 """What commands read: the pictures of a manifest, and the teacher behind --checkpoint."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from earcli.config import TrainConfig
-from earcli.data.cache import Crops, load_crops
+from earcli.data.cache import Crops, Skipped, load_crops
 from earcli.data.decoded import decode_crops
 from earcli.data.manifest import Manifest, read_manifest
 from earcli.detector_config import FinetuneConfig
@@ -35,11 +36,16 @@ def crops_of(manifest: Manifest, size: int, run_dir: Path | None, workers: int, 
         crops = decode_crops(manifest, size, workers, report.progress)
     else:
         crops = load_crops(manifest, size, run_dir / ".cache", workers, report.progress)
-    for item in crops.skipped[:SHOWN_SKIPPED]:
-        report.note(f"skipped {item.path}: {item.reason}")
-    if len(crops.skipped) > SHOWN_SKIPPED:
-        report.note(f"skipped {len(crops.skipped)} of {len(manifest)} pictures in all; skipped.csv lists them")
+    note_skipped(crops.skipped, report, f"of {len(manifest)} pictures in all; skipped.csv lists them")
     return crops
+
+
+def note_skipped(skipped: Sequence[Skipped], report: Report, rest: str) -> None:
+    """Says which pictures or labels were left out and why: the first few, and behind the number of all, `rest`."""
+    for item in skipped[:SHOWN_SKIPPED]:
+        report.note(f"skipped {item.path}: {item.reason}")
+    if len(skipped) > SHOWN_SKIPPED:
+        report.note(f"skipped {len(skipped)} {rest}")
 
 
 @dataclass(frozen=True)
