@@ -3,10 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check demo clean
+.PHONY: help setup test test-slow check demo clean
 
 help: ## Show the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
 
 # versions that this state of the project is tested with; pyproject.toml has the ranges
 $(BIN)/.ready: pyproject.toml constraints.txt
@@ -18,6 +18,9 @@ setup: $(BIN)/.ready ## Install ear and its tools into .venv
 
 test: $(BIN)/.ready ## Run the tests
 	$(BIN)/python -m pytest
+
+test-slow: $(BIN)/.ready ## Run the tests that take minutes, before a release
+	$(BIN)/python -m pytest -m slow
 
 check: $(BIN)/.ready ## Lint, types, tests
 	$(BIN)/ruff format --check .
