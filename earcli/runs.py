@@ -42,6 +42,11 @@ class RunFolder:
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
 
+    @property
+    def bad_batch(self) -> Path:
+        """A manifest of the pictures of the step in which a loss or a gradient was not finite, if there was one."""
+        return self.path / "bad_batch.csv"
+
     @classmethod
     def of(cls, checkpoint: Path) -> "RunFolder":
         """The run folder that a checkpoint lies in.

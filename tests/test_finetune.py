@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from fitting import Recorder
 from PIL import Image
 from running import ear, fails
-from test_training import Recorder
 
 from earcli.commands.finetuning import labels_of, start
 from earcli.data.views import view_dataset
@@ -43,19 +43,10 @@ def config(ears: Path, teacher: Path, tmp_path: Path) -> FinetuneConfig:
     )
 
 
-class Report(Recorder):
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)  # type: ignore[arg-type]
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
 def fit(
-    config: FinetuneConfig, report: Report | None = None, resume: tuple[RunFolder, Path] | None = None
+    config: FinetuneConfig, report: Recorder | None = None, resume: tuple[RunFolder, Path] | None = None
 ) -> RunFolder:
-    report = report or Report()
+    report = report or Recorder()
     train, val = labels_of(config, report)  # type: ignore[arg-type]
     model, config = start(config, train.names, resumed=resume is not None)
     varied, plain = (
@@ -103,7 +94,7 @@ def test_a_run_has_what_every_run_has(detector: Path) -> None:
 
 def test_a_run_that_stops_and_resumes_equals_one_that_did_not_bit_for_bit(config: FinetuneConfig) -> None:
     whole = fit(config)
-    interrupted = Report(lambda e, b: os.kill(os.getpid(), signal.SIGINT) if (e, b) == (1, 1) else None)
+    interrupted = Recorder(lambda e, b: os.kill(os.getpid(), signal.SIGINT) if (e, b) == (1, 1) else None)
     with pytest.raises(InterruptedTraining) as stopped:
         fit(replace(config, run_name="stopped"), interrupted)
     assert stopped.value.last is not None
@@ -115,7 +106,7 @@ def test_a_run_that_stops_and_resumes_equals_one_that_did_not_bit_for_bit(config
 
 
 def test_it_learns_where_the_points_are(config: FinetuneConfig) -> None:
-    report = Report()
+    report = Recorder()
     fit(replace(config, labels=4, augment="none", epoch_steps=12), report)
     first, last = report.records
     assert last["train/landmark"] < 0.5 * first["train/landmark"]

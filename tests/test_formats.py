@@ -135,6 +135,11 @@ def test_every_manifest_reads_back_what_was_written(tmp_path: Path, kind: str) -
         assert (read.checksums, read.sources) == (written.checksums, NAMES)
 
 
+def test_a_table_of_paths_and_boxes_alone_has_all_its_rows(tmp_path: Path) -> None:
+    write_columns(tmp_path / "m.csv", Columns(["a.png", "b.png"], np.full((2, 4), np.nan)), [])
+    assert read_manifest(tmp_path / "m.csv").paths == ["a.png", "b.png"]
+
+
 def test_no_cell_that_is_written_is_a_formula(tmp_path: Path) -> None:
     write_columns(tmp_path / "m.csv", columns(), [])
     with (tmp_path / "m.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:

@@ -23,6 +23,10 @@ def test_pooled_psnr_is_that_of_the_mean_error() -> None:
     assert psnr_from_mse(torch.tensor(0.01)).item() == pytest.approx(20)
 
 
+def test_the_same_image_twice_has_100_db_and_not_infinity() -> None:
+    assert psnr(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)).item() == pytest.approx(100)
+
+
 def test_to_unit_maps_the_ends() -> None:
     assert to_unit(torch.tensor([-1.0, 0, 1])).tolist() == [0, 0.5, 1]
 

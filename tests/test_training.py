@@ -1,23 +1,19 @@
 """Training: it learns, it stops and resumes bit for bit, it notices what goes wrong."""
 
-import csv
-import os
 import signal
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torchvision
+from fitting import NOTHING, Recorder, assert_same, crops, fit, interrupt_at, table, weights
 from torch import Tensor
 
 from earcli.config import TrainConfig
 from earcli.data.batches import as_images
-from earcli.data.cache import Crops, load_crops
-from earcli.data.manifest import read_manifest
+from earcli.data.cache import load_crops
 from earcli.errors import ConfigError, DataError, RunError, TrainingError
 from earcli.metrics.image import psnr, to_unit
 from earcli.models.vae import EarVAE
@@ -27,71 +23,6 @@ from earcli.training.callbacks import InterruptedTraining
 from earcli.training.precision import choose_precision
 from earcli.training.teacher import TeacherModule
 from earcli.training.trainer import Pretrained, train_teacher
-
-NOTHING = Pretrained(None, None)
-
-
-class Recorder:
-    """A reporter that remembers, and may do something at a training batch."""
-
-    def __init__(self, at: Callable[[int, int], None] | None = None) -> None:
-        self.records: list[dict[str, float]] = []
-        self.at = at
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        if what == "training" and self.at is not None:
-            self.at(len(self.records), done)
-
-    def epoch(self, record: dict[str, float]) -> None:
-        self.records.append(record)
-
-    def note(self, text: str) -> None: ...
-
-
-def crops(config: TrainConfig) -> tuple[Crops, Crops]:
-    train, val = (
-        load_crops(read_manifest(path).limit(limit, config.seed), config.image_size, config.run_dir / ".cache", 2)
-        for path, limit in ((config.train_manifest, config.limit_train), (config.val_manifest, config.limit_val))
-    )
-    return train, val
-
-
-def fit(
-    config: TrainConfig,
-    reporter: Recorder | None = None,
-    resume: tuple[RunFolder, Path] | None = None,
-    pretrained: Pretrained = NOTHING,
-) -> tuple[RunFolder, TeacherModule]:
-    return train_teacher(config, *crops(config), pretrained, reporter or Recorder(), resume)
-
-
-def weights(run: RunFolder) -> dict[str, Tensor]:
-    """Everything that decides how a run goes on: both sets of weights, optimiser, schedule, annealing."""
-    content = torch.load(run.last, weights_only=True)
-    flat = dict(content["state_dict"])
-    for group, state in content["optimizer_states"][0]["state"].items():
-        flat |= {f"optimizer.{group}.{name}": value for name, value in state.items()}
-    flat["lr"] = torch.tensor(content["lr_schedulers"][0]["_last_lr"])
-    flat["anneal_start"] = torch.tensor(
-        -1 if content["ear"]["anneal_start"] is None else content["ear"]["anneal_start"]
-    )
-    return flat
-
-
-def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
-    assert a.keys() == b.keys()
-    assert [name for name in a if not torch.equal(a[name], b[name])] == []
-
-
-def table(run: RunFolder) -> list[dict[str, str]]:
-    """`metrics.csv` without what a clock measured."""
-    with run.metrics.open() as file:
-        rows = list(csv.DictReader(file))
-    return [{k: v for k, v in row.items() if k not in ("images_per_second", "data_wait")} for row in rows]
-
-
-def interrupt_at(epoch: int, batch: int, number: int = signal.SIGINT) -> Recorder:
-    return Recorder(lambda e, b: os.kill(os.getpid(), number) if (e, b) == (epoch, batch) else None)
 
 
 def test_a_run_leaves_everything_that_the_run_folder_promises(config: TrainConfig) -> None:
@@ -191,27 +122,6 @@ def test_a_changed_training_set_is_not_resumed(config: TrainConfig) -> None:
     run, _ = fit(config)
     with pytest.raises(DataError, match="had 2 steps an epoch, now it would have 3"):
         fit(replace(config, limit_train=12, epochs=3), resume=(run, run.last))
-
-
-def test_a_loss_that_is_not_finite_stops_and_names_the_step(
-    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    step = TeacherModule.training_step
-
-    def broken(self: TeacherModule, batch: Any, batch_idx: int) -> Tensor:
-        if self.global_step == 3:
-            with torch.no_grad():
-                self.model.decoder.to_rgb.bias.fill_(torch.nan)
-        return step(self, batch, batch_idx)
-
-    monkeypatch.setattr(TeacherModule, "training_step", broken)
-    recorder = Recorder()
-    with pytest.raises(TrainingError, match="became NaN or infinite in step 3"):
-        fit(config, recorder)
-    run = RunFolder(config.run_dir / config.run_name / "version_0")
-    assert len(recorder.records) == 1
-    assert all(value.isfinite().all() for value in weights(run).values())
-    assert [item.epoch for item in run.best()] == [0]
 
 
 def test_a_checkpoint_that_cannot_be_written_stops_with_a_reason(

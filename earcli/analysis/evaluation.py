@@ -26,7 +26,6 @@ from earcli.models.vae import EarVAE
 
 Columns = dict[str, Floats]
 FEWEST_IMAGES = 2
-HIGHEST_PSNR = 100.0  # of equal images, whose mean would else be infinite
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class Evaluator:
             made = reconstruct(images, *z).float()
             a, b = to_unit(made), to_unit(images)
             values = [
-                psnr(a, b).clamp(max=HIGHEST_PSNR),
+                psnr(a, b),
                 mse(a, b),
                 ssim(a, b),
                 l1_each(made - images),
@@ -128,7 +127,7 @@ class Evaluator:
             for name, m, a, b in zip(images, means, low, high, strict=True)
         }
         pooled = result.pop("mse")
-        decibels = {k: min(float(psnr_from_mse(torch.tensor(v))), HIGHEST_PSNR) for k, v in pooled.items()}
+        decibels = {k: float(psnr_from_mse(torch.tensor(v))) for k, v in pooled.items()}
         # a small error is a high PSNR
         result["psnr_pooled"] = {"value": decibels["value"], "low": decibels["high"], "high": decibels["low"]}
         return result

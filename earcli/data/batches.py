@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from earcli.data.cache import Crops
+from earcli.data.manifest import Manifest
 from earcli.data.pixels import Pixels
 from earcli.errors import DataError
 
@@ -43,10 +44,11 @@ class PixelDataset(Dataset[Any]):
     Args:
         pixels: (N, S, S, 3), memory-mapped or not.
         columns: by name, tensors with N rows.
+        manifest: where the pixels came from, N rows.
     """
 
-    def __init__(self, pixels: Pixels, columns: Mapping[str, Tensor]) -> None:
-        self.pixels, self.columns = pixels, columns
+    def __init__(self, pixels: Pixels, columns: Mapping[str, Tensor], manifest: Manifest) -> None:
+        self.pixels, self.columns, self.manifest = pixels, columns, manifest
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -54,7 +56,8 @@ class PixelDataset(Dataset[Any]):
     def subset(self, rows: NDArray[np.int64]) -> "PixelDataset":
         """The samples at `rows`, in memory."""
         chosen = torch.from_numpy(rows)
-        return PixelDataset(self.pixels[rows], {name: c[chosen] for name, c in self.columns.items()})
+        columns = {name: c[chosen] for name, c in self.columns.items()}
+        return PixelDataset(self.pixels[rows], columns, self.manifest.subset(rows))
 
     def __getitem__(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
         pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[indices]))
@@ -64,7 +67,8 @@ class PixelDataset(Dataset[Any]):
 
 def crop_dataset(crops: Crops) -> PixelDataset:
     """Crops as `Batch`es."""
-    return PixelDataset(crops.pixels, {"subject": torch.from_numpy(crops.manifest.subject_numbers())})
+    subjects = torch.from_numpy(crops.manifest.subject_numbers())
+    return PixelDataset(crops.pixels, {"subject": subjects}, crops.manifest)
 
 
 class EpochBatches:
@@ -106,8 +110,11 @@ class EpochBatches:
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
         for number in range(self.start, self.length):
-            batch = self.indices[number * self.global_size : (number + 1) * self.global_size]
-            yield batch[self.rank :: self.world_size]
+            yield self.whole(number)[self.rank :: self.world_size]
+
+    def whole(self, number: int) -> NDArray[np.int64]:
+        """The indices of one batch, those of all processes."""
+        return self.indices[number * self.global_size : (number + 1) * self.global_size]
 
 
 def batch_loader(dataset: PixelDataset, batches: EpochBatches) -> DataLoader[Any]:

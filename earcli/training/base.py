@@ -16,6 +16,7 @@ from earcli.errors import DataError
 from earcli.training.optimizer import AdamW
 
 TRAIN_STREAM, VAL_STREAM = 0, 1
+SUSPECTS = ("loss", "gradient")
 
 
 class EarModule(LightningModule):
@@ -29,6 +30,8 @@ class EarModule(LightningModule):
         MEANS: the names, without their stage, of what is a mean over an epoch.
         average: the moving average of `model`, or None; it validates, and is what later commands use.
         record: what the last epoch gave, by log key.
+        first_bad: (4,) epoch, batch and step in which something was first not finite, all from 0, and what that was, as
+            a place in `SUSPECTS`; -1 until then.
     """
 
     PICTURES: ClassVar[str]
@@ -45,7 +48,8 @@ class EarModule(LightningModule):
         self.average = copy.deepcopy(self.model).requires_grad_(False) if config.ema_decay else None
         self.record: dict[str, float] = {}
         self.sums: dict[str, Tensor] = {}
-        self.first_bad_step = torch.tensor(-1)
+        self.first_bad = torch.full((4,), -1)
+        self.batch_number = 0
 
     @property
     def network(self) -> nn.Module:
@@ -59,13 +63,20 @@ class EarModule(LightningModule):
     # -- training
 
     def note_step(self, values: Mapping[str, Tensor], loss: Tensor) -> None:
-        """Adds what a training step gave to the sums of the epoch, and remembers the first loss that is not finite."""
+        """Adds what a training step gave to the sums of the epoch."""
         with torch.no_grad():
             self.add({"loss": loss, **values}, 1)
-            bad = ~torch.isfinite(loss) & (self.first_bad_step.to(self.device) < 0)
-            self.first_bad_step = torch.where(bad, self.global_step, self.first_bad_step.to(self.device))
+            self.suspect("loss", loss)
+
+    def suspect(self, what: str, value: Tensor) -> None:
+        """Remembers where a value was first not finite; the device is not waited for."""
+        here = (self.current_epoch, self.batch_number, self.global_step, SUSPECTS.index(what))
+        before = self.first_bad.to(self.device)
+        bad = ~torch.isfinite(value) & (before[0] < 0)
+        self.first_bad = torch.where(bad, torch.tensor(here, device=self.device), before)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        self.batch_number = batch_idx
         if batch_idx == 0:
             self.sums = {}
 
@@ -82,8 +93,9 @@ class EarModule(LightningModule):
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
         # Lightning's own refuses every fused optimiser under mixed precision, also where no gradient is scaled
-        if self.config.grad_clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip or math.inf)
+        if self.config.precision != "16-mixed":  # where overflow is expected, and the scaler leaves such a step out
+            self.suspect("gradient", norm)
 
     # -- validation
 
@@ -99,6 +111,10 @@ class EarModule(LightningModule):
 
     def complete_record(self) -> None:
         """Adds to `record` what is no mean over the epoch."""
+
+    def remarks(self) -> list[str]:
+        """What is to be said of `record`, in plain words."""
+        return []
 
     # -- what Lightning asks for
 

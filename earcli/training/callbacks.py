@@ -14,13 +14,13 @@ from pytorch_lightning import Callback, Trainer
 from torch.utils.tensorboard import SummaryWriter
 
 from earcli.config import AnyRunConfig
-from earcli.errors import TrainingError
 from earcli.models.weights import AVERAGE_PREFIX, MODEL_PREFIX
 from earcli.reporting.plots import save_image
 from earcli.runs import RunFolder, create_run
 from earcli.start import lap
 from earcli.training.base import EarModule
 from earcli.training.checkpoint import keep_best
+from earcli.training.health import check_finite
 
 CHECK_EVERY = 50
 
@@ -101,7 +101,8 @@ class Bookkeeper(Callback):
         self.reporter.progress("validating", batch_idx + 1, int(trainer.num_val_batches[0]))
 
     def on_train_epoch_end(self, trainer: Trainer, module: EarModule) -> None:  # type: ignore[override]
-        check_finite(module)
+        assert self.run is not None
+        check_finite(trainer, module, self.run)
         elapsed = self.busy + self.waited
         samples = self.batches * module.config.batch_size * trainer.world_size
         record = {
@@ -113,7 +114,7 @@ class Bookkeeper(Callback):
         }
         self.busy = self.waited = 0.0
         self.batches = 0
-        if self.writer is not None and self.run is not None:
+        if self.writer is not None:
             picture = drawing(trainer, module)
             save_image(self.run.path / module.PICTURES / f"epoch_{trainer.current_epoch:03d}.png", picture)
             self.run.append_metrics(record)
@@ -125,6 +126,8 @@ class Bookkeeper(Callback):
             keep_best(self.run, content, module.config.run_name, trainer.current_epoch, record["val/loss"])
         self.save(trainer)
         self.reporter.epoch(record)
+        for remark in module.remarks():
+            self.reporter.note(remark)
         self.mark = time.perf_counter()
 
     def close(self) -> None:
@@ -164,10 +167,11 @@ class GracefulStop(Callback):
     def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         last = batch_idx + 1 == trainer.num_training_batches
         between_steps = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        assert self.keeper.run is not None
         if (batch_idx + 1) % CHECK_EVERY == 0:
-            check_finite(module)
+            check_finite(trainer, module, self.keeper.run)
         if self.received is not None and between_steps and not last:
-            check_finite(module)
+            check_finite(trainer, module, self.keeper.run)
             raise InterruptedTraining(self.received, self.keeper.save(trainer))
 
     def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
@@ -179,18 +183,6 @@ class GracefulStop(Callback):
         """Gives the signals back."""
         for number, handler in self.previous.items():
             signal.signal(number, handler)
-
-
-def check_finite(module: EarModule) -> None:
-    """Raises TrainingError once a loss was NaN or infinite."""
-    step = int(module.first_bad_step)
-    if step < 0 and all(np.isfinite(value) for value in module.record.values()):
-        return
-    where = f"in step {step}" if step >= 0 else "in validation"
-    raise TrainingError(
-        f"The loss became NaN or infinite {where}. Training stopped; the checkpoints of the epochs before are sound. "
-        "Try a lower --lr, a lower --grad-clip, or --precision 32."
-    )
 
 
 def slim_checkpoint(module: EarModule, record: dict[str, float]) -> dict[str, Any]:

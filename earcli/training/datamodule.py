@@ -1,11 +1,14 @@
 """Which batches Lightning gets, also when it starts in the middle of an epoch."""
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from earcli.data.batches import EpochBatches, PixelDataset, batch_loader
+from earcli.data.manifest import Manifest
 from earcli.training.base import epochs_done
 
 
@@ -30,6 +33,14 @@ class PixelDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Any]:
         return self._loader(self.val, None, 0)
+
+    def step_manifest(self, epoch: int, batch: int, accumulate: int, world_size: int) -> Manifest:
+        """The samples of the step that a batch of training belongs to, those of all processes; their paths absolute."""
+        batches = EpochBatches(len(self.train), self.batch_size, (self.seed, epoch), 0, 0, world_size, self.length)
+        first = batch // accumulate * accumulate
+        numbers = range(first, min(first + accumulate, len(batches)))
+        chosen = self.train.manifest.subset(np.concatenate([batches.whole(number) for number in numbers]))
+        return replace(chosen, paths=[str(chosen.locate(row).absolute()) for row in range(len(chosen))])
 
     def _loader(self, dataset: PixelDataset, order: tuple[int, int] | None, start: int) -> DataLoader[Any]:
         assert self.trainer is not None

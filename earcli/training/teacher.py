@@ -22,6 +22,7 @@ from earcli.models.vae import EarVAE
 from earcli.reporting.plots import image_rows
 from earcli.training.annealing import Annealing
 from earcli.training.base import TRAIN_STREAM, VAL_STREAM, EarModule
+from earcli.training.health import collapse
 
 SHOWN_EARS = 8
 
@@ -61,6 +62,7 @@ class TeacherModule(EarModule):
             config.kl_anneal_epochs * steps_per_epoch,
         )
         self.anneal_start = self.annealing.first_state()
+        self.collapsed = ""
 
     def draw(self) -> NDArray[np.uint8]:
         """Ears above, what the network makes of them below."""
@@ -122,6 +124,10 @@ class TeacherModule(EarModule):
         record["val/active_units"] = active_units((square - mean.square()) * count / max(count - 1, 1))
         record["kl_weight"] = self.kl_weight
         self.anneal_start = self.annealing.next_state(self.anneal_start, record["val/psnr"], self.global_step)
+
+    def remarks(self) -> list[str]:
+        before, self.collapsed = self.collapsed, collapse(self.record, self.config.latent_dim)
+        return [self.collapsed] if self.collapsed and not before else []
 
     # -- what Lightning asks for
 

@@ -3,7 +3,6 @@
 import csv
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from itertools import zip_longest
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -112,8 +111,8 @@ def write_table(path: Path, columns: Columns) -> None:
 
 
 def _cells(columns: Columns) -> Iterator[Sequence[str | float]]:
-    texts = [column or [] for column in (columns.subjects, columns.checksums, columns.sources)]
-    for name, box, more in zip(columns.paths, columns.boxes, zip_longest(*texts, fillvalue=""), strict=False):
+    texts = [column or [""] * len(columns.paths) for column in (columns.subjects, columns.checksums, columns.sources)]
+    for name, box, *more in zip(columns.paths, columns.boxes, *texts, strict=True):
         yield name, *_box_cells(box), *more
 
 
