@@ -9,6 +9,10 @@ from typing import Any, Literal
 
 from earcli.knobs import Knobs, above, at_least, below_one, between, image_side, knob, plain_name
 
+AUTO = 0
+"""The batch size that is yet to be found."""
+BATCH_HELP = "Pictures in a batch, per device; auto (or 0) finds the most that fit, on CUDA."
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -56,7 +60,7 @@ class OptimConfig:
     """Optimisation"""
 
     epochs: int = knob(60, "Epochs to train.", at_least(1), resumable=True)
-    batch_size: int = knob(8, "Pictures in a batch, per device.", at_least(1))
+    batch_size: int = knob(8, BATCH_HELP, at_least(0), words={"auto": AUTO})
     accumulate: int = knob(1, "Batches whose gradients are added up before a step.", at_least(1))
     lr: float = knob(3e-4, "Peak learning rate of AdamW.", above(0))
     trunk_lr_scale: float = knob(0.1, "Learning rate of a pretrained trunk, as a share of --lr.", above(0))

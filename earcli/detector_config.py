@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from earcli.config import AnyRunConfig, DataConfig, OptimConfig, RunConfig, TrainConfig
+from earcli.config import AUTO, BATCH_HELP, AnyRunConfig, DataConfig, OptimConfig, RunConfig, TrainConfig
 from earcli.errors import ConfigError
 from earcli.knobs import above, at_least, below_one, flag, image_side, knob, plain_name
 
@@ -74,7 +74,7 @@ class DetectorOptimConfig(OptimConfig):
 
     epochs: int = knob(40, "Epochs to train.", at_least(1), resumable=True)
     epoch_steps: int = knob(25, "Batches in an epoch, however many labels there are.", at_least(1))
-    batch_size: int = knob(16, "Pictures in a batch, per device.", at_least(1))
+    batch_size: int = knob(16, BATCH_HELP, at_least(0), words={"auto": AUTO})
     lr: float = knob(3e-3, "Peak learning rate of AdamW.", above(0))
     trunk_lr_scale: float = knob(0.3, "Learning rate of what was pretrained, as a share of --lr.", above(0))
     ema_decay: float = knob(

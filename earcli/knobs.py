@@ -14,9 +14,21 @@ Check = Callable[[Any], str | None]
 """Returns what was wanted, as words that follow "must be", or None when the value is fine."""
 
 
-def knob(default: Any, help: str, check: Check | None = None, *, resumable: bool = False) -> Any:
-    """A dataclass field with its help and check; `resumable` knobs may change when a run is resumed."""
-    return field(default=default, metadata={"help": help, "check": check, "resumable": resumable})
+def knob(
+    default: Any,
+    help: str,
+    check: Check | None = None,
+    *,
+    resumable: bool = False,
+    words: Mapping[str, int] = types.MappingProxyType({}),
+) -> Any:
+    """A dataclass field with its help and check.
+
+    Args:
+        resumable: whether it may change when a run is resumed.
+        words: what stands for numbers.
+    """
+    return field(default=default, metadata={"help": help, "check": check, "resumable": resumable, "words": words})
 
 
 def at_least(low: float) -> Check:
@@ -110,7 +122,7 @@ class Knobs:
     def read_plain(cls, values: Mapping[Any, Any], source: str) -> dict[str, Any]:
         """Checks names and types of plain values and turns paths into Path."""
         hints = get_type_hints(cls)
-        known = {f.name for f in fields(cls)}
+        known = {f.name: f.metadata["words"] for f in fields(cls)}
         result = {}
         for key, value in values.items():
             name = str(key).replace("-", "_")
@@ -118,7 +130,8 @@ class Knobs:
                 near = difflib.get_close_matches(name, known, n=1)
                 remedy = f"; did you mean {near[0]}?" if near else "."
                 raise ConfigError(f"{source} has {key!r}, which is no knob{remedy}")
-            result[name] = _typed(value, hints[name], f"{source}: {name}")
+            word = known[name].get(value) if isinstance(value, str) else None
+            result[name] = _typed(value, hints[name], f"{source}: {name}") if word is None else word
         return result
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -86,7 +86,13 @@ def with_knobs(*kinds: type[Knobs], resumable_only: bool = False) -> Callable[[C
                 default=f.default,
                 annotation=Annotated[
                     hints[f.name],
-                    typer.Option(flag(f.name), help=f.metadata["help"], rich_help_panel=panel),
+                    typer.Option(
+                        flag(f.name),
+                        help=f.metadata["help"],
+                        rich_help_panel=panel,
+                        parser=_number_or(f.metadata["words"]) if f.metadata["words"] else None,
+                        metavar="|".join(["INTEGER", *f.metadata["words"]]) if f.metadata["words"] else None,
+                    ),
                 ],
             )
             for f, panel in chosen
@@ -107,3 +113,15 @@ def with_knobs(*kinds: type[Knobs], resumable_only: bool = False) -> Callable[[C
         return wrapper
 
     return decorate
+
+
+def _number_or(words: Mapping[str, int]) -> Callable[[Any], int]:
+    """Reads an integer, or a word that stands for one."""
+
+    def read(value: Any) -> int:
+        try:
+            return words[value] if value in words else int(value)
+        except ValueError:
+            raise typer.BadParameter(f"{value!r} is not a valid integer or {', '.join(words)}.") from None
+
+    return read

@@ -88,6 +88,7 @@ def test_every_knob_is_a_flag_with_its_default_in_the_help() -> None:
         (["--precision", "16-mixed"], ["--precision 16-mixed needs CUDA"]),
         (["--weights", "imagenet"], ["resnet18-f37072fd.pth is not on this machine", "--weights none"]),
         (["--perceptual-weights", "nowhere.pth"], ["--perceptual-weights nowhere.pth: no such file"]),
+        (["--batch-size", "auto"], ["--batch-size auto needs CUDA", "Give a number"]),
         (["--batch-size", "9"], ["8 training pictures do not fill one batch of 9"]),
         (["--strategy", "bogus"], ["--strategy bogus"]),
         (["--resume", "nowhere.ckpt"], ["nowhere.ckpt does not exist"]),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from earcli.config import PRESETS, TrainConfig
+from earcli.config import AUTO, PRESETS, TrainConfig
 from earcli.errors import ConfigError
 
 
@@ -75,6 +75,11 @@ def test_a_file_of_knobs_that_is_wrong_says_where(tmp_path: Path, text: str, mes
         TrainConfig.read_file(path)
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_the_batch_size_may_be_a_word(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("batch_size: auto")
+    assert TrainConfig.read_file(tmp_path / "config.yaml") == {"batch_size": AUTO}
 
 
 def test_yaml_cannot_build_objects(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torchvision
 from fitting import NOTHING, Recorder, assert_same, crops, fit, interrupt_at, table, weights
 from torch import Tensor
 
-from earcli.config import TrainConfig
+from earcli.config import AUTO, TrainConfig
 from earcli.data.batches import as_images
 from earcli.data.cache import load_crops
 from earcli.errors import ConfigError, DataError, RunError, TrainingError
@@ -135,13 +135,46 @@ def test_a_checkpoint_that_cannot_be_written_stops_with_a_reason(
         fit(config)
 
 
-def test_running_out_of_memory_names_what_to_try(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*args: Any) -> Tensor:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+@pytest.mark.parametrize(
+    ("size", "remedy"),
+    [(4, "--batch-size 2 --accumulate 2"), (1, "a smaller --image-size or --resnet-version")],
+)
+def test_running_out_of_memory_names_what_to_try(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, size: int, remedy: str
+) -> None:
+    monkeypatch.setattr(TeacherModule, "training_step", memory_for(0))
+    with pytest.raises(TrainingError, match=f"Memory ran out at --batch-size {size}. Try {remedy}"):
+        fit(replace(config, batch_size=size))
 
-    monkeypatch.setattr(TeacherModule, "training_step", full)
-    with pytest.raises(TrainingError, match=r"at --batch-size 4. Try --batch-size 2 --accumulate 2"):
-        fit(config)
+
+def memory_for(most: int) -> Any:
+    """A training step for which a GPU has room for so many pictures."""
+    step = TeacherModule.training_step
+
+    def training_step(self: TeacherModule, batch: Any, batch_idx: int) -> Tensor:
+        if len(batch["pixels"]) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return step(self, batch, batch_idx)
+
+    return training_step
+
+
+@pytest.mark.parametrize(
+    ("room", "found"),
+    [
+        pytest.param(6, 5, id="what fits, less 5%"),
+        pytest.param(100, 8, id="no more than there are"),
+    ],
+)
+def test_the_batch_size_is_found(config: TrainConfig, monkeypatch: pytest.MonkeyPatch, room: int, found: int) -> None:
+    whole, _ = fit(replace(config, batch_size=found, epochs=1))
+    monkeypatch.setattr("earcli.training.batch_size.check_batch_size", lambda config: None)  # this is no GPU
+    monkeypatch.setattr(TeacherModule, "training_step", memory_for(room))
+    recorder = Recorder()
+    run, _ = fit(replace(config, batch_size=AUTO, epochs=1), recorder)
+    assert recorder.notes[0] == f"--batch-size auto: {found} is the most that fits"
+    assert f"batch_size: {found}\n" in (run.path / "hparams.yaml").read_text()
+    assert_same(weights(run), weights(whole))  # the search leaves nothing behind
 
 
 def test_a_set_smaller_than_a_batch_is_refused(config: TrainConfig) -> None:

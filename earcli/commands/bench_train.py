@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from earcli.config import TrainConfig
+from earcli.config import AUTO, TrainConfig
+from earcli.errors import ConfigError
 from earcli.options import with_knobs
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def train(
 
     config = choose_precision(TrainConfig.resolve(preset, {"weights": "none"}, knobs))
     check_switches(config)
+    if config.batch_size == AUTO:
+        raise ConfigError("--batch-size auto is for ear train. Give a number, whose step is measured.")
     trunk = read_trunk(config.resnet_version, config.weights)
     drawn = "perceptual_weights" not in knobs and config.perceptual_weights == "imagenet"
     vgg = random_vgg(torch.Generator().manual_seed(0)) if drawn else read_vgg(config.perceptual_weights)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from earcli import options
+from earcli.config import AUTO
 from earcli.detector_config import FinetuneConfig
 from earcli.errors import ConfigError
 
@@ -55,6 +56,8 @@ def compare_init(
     knobs = FinetuneConfig.read_file(config) if config else {}
     flags: dict[str, Any] = {"checkpoint": checkpoint, "run_dir": run_dir, "num_workers": num_workers}
     base = FinetuneConfig(**flags | knobs | {name: v for name, v in flags.items() if options.given(ctx, name)})
+    if base.batch_size == AUTO:
+        raise ConfigError("batch_size auto would differ from detector to detector. Give a number.")
     names = list(dict.fromkeys(starts.split(",")))
     unknown = [name for name in names if name not in STARTS]
     if unknown:

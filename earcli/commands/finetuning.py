@@ -24,6 +24,7 @@ from earcli.models.weights import checkpoint_config, read_checkpoint, read_trunk
 from earcli.reporting.console import DETECTOR_COLUMNS, ProgressBar, Report, TrainingReport
 from earcli.runs import RunFolder, find_checkpoint
 from earcli.start import lap
+from earcli.training.batch_size import check_batch_size
 from earcli.training.precision import choose_precision
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def finetune(config: FinetuneConfig, resume: tuple[RunFolder, Path] | None = Non
     """Loads labels and what the detector starts from, trains, and says where everything is."""
     lap("imports")
     config = choose_precision(config)
+    check_batch_size(config)
     console = Console(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
     with ProgressBar(console) as progress:
         report = TrainingReport(console, progress, DETECTOR_COLUMNS)

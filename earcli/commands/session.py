@@ -22,6 +22,7 @@ from earcli.models.weights import kind_of, read_checkpoint, read_trunk, read_vgg
 from earcli.reporting.console import ProgressBar, TrainingReport
 from earcli.runs import RunFolder, find_checkpoint
 from earcli.start import lap
+from earcli.training.batch_size import check_batch_size
 from earcli.training.precision import choose_precision
 from earcli.training.switches import check_switches
 
@@ -64,6 +65,7 @@ def train(config: TrainConfig, resume: tuple[RunFolder, Path] | None = None) -> 
     lap("imports")
     config = choose_precision(config)
     check_switches(config)
+    check_batch_size(config)
     # weights come before pictures, and both before Lightning, which takes seconds to import
     trunk = None if resume else read_trunk(config.resnet_version, config.weights)
     vgg = read_vgg(config.perceptual_weights) if config.perceptual_weight else None

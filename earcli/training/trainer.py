@@ -5,17 +5,18 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Callback, LightningDataModule, Trainer, seed_everything
+from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.utilities.memory import is_oom_error
 from torch import Tensor
 
-from earcli.config import AnyRunConfig, TrainConfig
+from earcli.config import AUTO, AnyRunConfig, TrainConfig
 from earcli.data.batches import PixelDataset, crop_dataset, full_batches
 from earcli.data.cache import Crops
 from earcli.detector_config import FinetuneConfig
@@ -24,6 +25,7 @@ from earcli.models.detector import EarDetector
 from earcli.runs import RunFolder
 from earcli.start import lap
 from earcli.training.base import EarModule
+from earcli.training.batch_size import largest_batch
 from earcli.training.callbacks import Bookkeeper, GracefulStop, Reporter
 from earcli.training.checkpoint import SafeCheckpointIO
 from earcli.training.datamodule import PixelDataModule
@@ -33,6 +35,7 @@ from earcli.training.switches import apply_switches
 from earcli.training.teacher import TeacherModule
 
 Module = TypeVar("Module", bound=EarModule)
+Config = TypeVar("Config", bound=AnyRunConfig)
 EXPECTED_WARNINGS = (
     ".*does not have many workers.*",  # batches are copies out of a memory map
     ".*dataloader is not resumable.*",  # it is: PixelDataModule starts it at the right batch
@@ -69,7 +72,7 @@ def train_teacher(
         InterruptedTraining: a signal stopped it.
     """
 
-    def make(trainer: Trainer) -> tuple[TeacherModule, PixelDataModule]:
+    def make(config: TrainConfig, trainer: Trainer) -> tuple[TeacherModule, PixelDataModule]:
         per_epoch = full_batches(len(train), config.batch_size * trainer.world_size)
         steps = math.ceil(per_epoch / config.accumulate)
         module = TeacherModule(config, steps, pretrained.trunk, pretrained.vgg, val)
@@ -99,7 +102,7 @@ def train_detector(
         ConfigError, RunError, TrainingError, InterruptedTraining: see `train_teacher`.
     """
 
-    def make(trainer: Trainer) -> tuple[DetectorModule, PixelDataModule]:
+    def make(config: FinetuneConfig, trainer: Trainer) -> tuple[DetectorModule, PixelDataModule]:
         data = PixelDataModule(train, val, config.batch_size, config.seed, config.epoch_steps)
         return DetectorModule(config, model, val), data
 
@@ -107,8 +110,8 @@ def train_detector(
 
 
 def fit(
-    config: AnyRunConfig,
-    make: Callable[[Trainer], tuple[Module, LightningDataModule]],
+    config: Config,
+    make: Callable[[Config, Trainer], tuple[Module, PixelDataModule]],
     skipped: Sequence[tuple[str, str]],
     reporter: Reporter,
     resume: tuple[RunFolder, Path] | None,
@@ -123,8 +126,12 @@ def fit(
         ConfigError, DataError, RunError, TrainingError, InterruptedTraining: see `train_teacher`.
     """
     keep_freed_memory()
-    seed_everything(config.seed, verbose=False)
     run, checkpoint = resume or (None, None)
+    if config.batch_size == AUTO:
+        with quiet_lightning(), TemporaryDirectory() as folder:
+            config = replace(config, batch_size=largest_batch(config, make_trainer(config, [], folder), make))
+        reporter.note(f"--batch-size auto: {config.batch_size} is the most that fits")
+    seed_everything(config.seed, verbose=False)
     keeper = Bookkeeper(config, skipped, reporter, run)
     stop = GracefulStop(keeper)
     callbacks: list[Callback] = [keeper, stop]
@@ -133,13 +140,15 @@ def fit(
     try:
         with quiet_lightning():
             trainer = make_trainer(config, callbacks)
-            module, data = make(trainer)
+            module, data = make(config, trainer)
             lap("model")
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except torch.OutOfMemoryError as error:
-        smaller = max(config.batch_size // 2, 1)
-        remedy = f"Try --batch-size {smaller} --accumulate {config.accumulate * 2}"
-        raise TrainingError(f"The device ran out of memory at --batch-size {config.batch_size}. {remedy}.") from error
+    except RuntimeError as error:
+        if not is_oom_error(error):
+            raise
+        smaller = f"--batch-size {config.batch_size // 2} --accumulate {config.accumulate * 2}"
+        remedy = smaller if config.batch_size > 1 else "a smaller --image-size or --resnet-version"
+        raise TrainingError(f"Memory ran out at --batch-size {config.batch_size}. Try {remedy}.") from error
     finally:
         stop.close()
         keeper.close()
@@ -147,8 +156,11 @@ def fit(
     return keeper.run, module
 
 
-def make_trainer(config: AnyRunConfig, callbacks: list[Callback]) -> Trainer:
+def make_trainer(config: AnyRunConfig, callbacks: list[Callback], folder: str | None = None) -> Trainer:
     """Lightning's trainer for a configuration whose precision is chosen.
+
+    Args:
+        folder: where Lightning may leave files of its own; it has none to leave in training.
 
     Raises:
         ConfigError: --devices or --strategy name nothing that this machine has.
@@ -162,6 +174,7 @@ def make_trainer(config: AnyRunConfig, callbacks: list[Callback]) -> Trainer:
             strategy=config.strategy,
             accumulate_grad_batches=config.accumulate,
             callbacks=callbacks,
+            default_root_dir=folder,
             plugins=[SafeCheckpointIO()],
             logger=False,  # one CSV row an epoch, also after a resume: Bookkeeper writes it
             enable_checkpointing=False,
