@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
 
+# two workers of one thread each: the networks of the tests are too small for more threads
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
 # versions that this state of the project is tested with; pyproject.toml has the ranges
 $(BIN)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -17,16 +20,16 @@ $(BIN)/.ready: pyproject.toml constraints.txt
 setup: $(BIN)/.ready ## Install ear and its tools into .venv
 
 test: $(BIN)/.ready ## Run the tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: $(BIN)/.ready ## Run the tests that take minutes, before a release
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 check: $(BIN)/.ready ## Lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 demo: $(BIN)/.ready ## Draw ears, train on them, show what came of it
 	rm -rf demo
