@@ -25,6 +25,10 @@ class CheckpointError(EarError):
     """A checkpoint is missing, damaged, foreign, or carries code."""
 
 
+class DamagedError(CheckpointError):
+    """A checkpoint is not as it was written: cut off, changed, or no checkpoint at all."""
+
+
 class RunError(EarError):
     """A run folder cannot be made, written or found."""
 

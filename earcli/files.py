@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -17,8 +18,11 @@ GUARD = "'"
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, before: Path | None = None) -> Iterator[Path]:
     """Gives a temporary name beside `path`; what is written there is flushed to disk and renamed at the end.
+
+    Args:
+        before: where what was at `path` is kept, in the same folder; None lets it go.
 
     Raises:
         RunError: it cannot be written; what was at `path` before is untouched.
@@ -27,9 +31,11 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        flush(temporary)
+        if before is not None and path.exists():
+            path.replace(before)
         temporary.replace(path)
+        flush(path.parent)
     except OSError as error:
         raise RunError(
             f"{path} cannot be written ({error.strerror or error}). Free space there, or give another folder."
@@ -37,6 +43,30 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # the error that is told is why it could not be written
             temporary.unlink(missing_ok=True)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Removes what `replacing` left in a folder when its process was killed; nobody else may be writing there."""
+    for path in folder.glob(".*.tmp"):
+        if re.search(r"\.\d+\.tmp$", path.name):
+            path.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Has the system write a file to the disk, or of a folder the names in it, so that a loss of power spares them."""
+    if path.is_dir() and os.name != "posix":
+        return  # Windows opens no folder
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush_all(folder: Path) -> None:
+    """Has the system write a folder to the disk, with all that is in it."""
+    for path in (*folder.rglob("*"), folder):
+        flush(path)
 
 
 def refuse_used_folder(folder: Path) -> None:
@@ -63,7 +93,9 @@ def new_folder(folder: Path) -> Iterator[Path]:
         try:
             yield temporary
             temporary.chmod(0o755)  # mkdtemp lets nobody else in
+            flush_all(temporary)
             temporary.replace(folder)
+            flush(folder.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
@@ -90,6 +122,7 @@ def replacing_folder(path: Path, ours: Collection[str]) -> Iterator[Path]:
             new = work / "new"
             new.mkdir()
             yield new
+            flush_all(new)
             if path.exists():
                 path.rename(work / "old")
             try:
@@ -97,6 +130,7 @@ def replacing_folder(path: Path, ours: Collection[str]) -> Iterator[Path]:
             except OSError:
                 (work / "old").rename(path)
                 raise
+            flush(path.parent)
         finally:
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
@@ -119,15 +153,13 @@ def staging(path: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
         try:
             yield temporary / path.name
-            for file in temporary.rglob("*"):
-                if file.is_file():
-                    with file.open("rb") as opened:
-                        os.fsync(opened.fileno())
+            flush_all(temporary)
             for item in sorted(temporary.iterdir(), key=lambda item: item.name == path.name):
                 target = path.parent / item.name
                 if item.is_dir() and target.is_dir():
                     target.replace(temporary / ".old")  # a folder replaces no folder that has something in it
                 item.replace(target)
+            flush(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:

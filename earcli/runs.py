@@ -5,13 +5,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from earcli.errors import CheckpointError, RunError
 from earcli.files import replacing, write_records
 from earcli.knobs import Knobs
 
+if TYPE_CHECKING:
+    from filelock import FileLock
+
 Kind = Literal["teacher", "detector"]
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 BEST_NAME = re.compile(r"epoch=(\d+)-val_loss=(-?[\d.]+)\.ckpt$")
 
 
@@ -27,7 +31,12 @@ class RunFolder:
 
     @property
     def last(self) -> Path:
-        return self.checkpoints / "last.ckpt"
+        return self.checkpoints / LAST
+
+    @property
+    def previous(self) -> Path:
+        """What `last.ckpt` was before, complete as well: for when that one is damaged."""
+        return self.checkpoints / PREVIOUS
 
     @property
     def kind(self) -> Kind:
@@ -75,6 +84,23 @@ class RunFolder:
         if skipped:
             rows = [{"path": path, "reason": reason} for path, reason in skipped]
             write_records(self.path / "skipped.csv", rows)
+
+    def claim(self) -> "FileLock":
+        """Keeps other processes from training in this folder until `release()`, or until this process ends.
+
+        Raises:
+            RunError: one does, or the folder cannot be written.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / ".lock", blocking=False)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise RunError(f"Another process trains in {self.path}. Wait for its end, or stop it.") from error
+        except OSError as error:
+            raise RunError(f"{self.path} cannot be written ({error.strerror}). Free it, or start a new run.") from error
+        return lock
 
     def append_metrics(self, record: Mapping[str, float]) -> None:
         """Adds an epoch to `metrics.csv`; rows of this epoch and later ones, of a run since resumed, go.
@@ -143,12 +169,12 @@ def find_checkpoint(wanted: str, run_dir: Path, kind: Kind | None = "teacher") -
     Raises:
         CheckpointError: there is no such file; the message lists what there is.
     """
-    if Path(wanted).is_file():
-        return Path(wanted)
+    if Path(wanted).is_file() or (Path(wanted).name == LAST and Path(wanted).with_name(PREVIOUS).is_file()):
+        return Path(wanted)  # in the second case open_checkpoint knows what to do
     runs = [RunFolder(path) for path in run_dir.glob("*/version_*") if path.is_dir()]
     runs = [run for run in runs if kind in (None, run.kind)]
-    if wanted == "last.ckpt":
-        found = [run.last for run in runs if run.last.is_file()]
+    if wanted == LAST:
+        found = [run.last for run in runs if run.last.is_file() or run.previous.is_file()]
     elif wanted == "best":
         found = [best[0].path for run in runs if (best := run.best())]
     else:
@@ -160,4 +186,4 @@ def find_checkpoint(wanted: str, run_dir: Path, kind: Kind | None = "teacher") -
         raise CheckpointError(
             f"No run in {run_dir} has {what}{wanted}. Train first ({maker}), or give --run-dir or a file."
         )
-    return max(found, key=lambda path: path.stat().st_mtime)
+    return max(found, key=lambda path: (path if path.is_file() else path.with_name(PREVIOUS)).stat().st_mtime)

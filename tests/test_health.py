@@ -161,8 +161,8 @@ def test_a_latent_space_that_collapses_is_named_once_with_its_figure(
     encode = EarEncoder.forward
     monkeypatch.setattr(EarEncoder, "forward", lambda self, x: (p := encode(self, x))._replace(mu=p.mu * 0.01))
     recorder = Recorder()
-    fit(replace(config, kl_anneal_strategy="epoch"), recorder)
-    assert [record["val/active_units"] for record in recorder.records] == [0, 0]
+    fit(replace(config, kl_anneal_strategy="epoch", epochs=3), recorder)
+    assert [record["val/active_units"] for record in recorder.records] == [0, 0, 0]
     said = [note for note in recorder.notes if "collapsed" in note]
     assert len(said) == 1
     assert "only 0 of 8 dimensions vary over the validation ears (variance above 0.01)" in said[0]

@@ -18,11 +18,11 @@ from earcli.data.views import view_dataset
 from earcli.detector_config import FinetuneConfig
 from earcli.errors import DataError
 from earcli.files import refuse_used_folder, write_records
+from earcli.models.checkpoints import open_checkpoint
 from earcli.models.detector import EarDetector
-from earcli.models.weights import checkpoint_config, read_checkpoint
+from earcli.models.weights import checkpoint_config
 from earcli.reporting.console import Report
 from earcli.reporting.curves import save_comparison
-from earcli.runs import find_checkpoint
 from earcli.training.comparison import Plan, Trial, compare, summarise
 from earcli.training.precision import choose_precision
 
@@ -46,8 +46,8 @@ def run_comparison(
     """
     refuse_used_folder(output)
     first = next(iter(starts.values()))
-    path = find_checkpoint(first.checkpoint, first.run_dir)
-    teacher = checkpoint_config(read_checkpoint(path), path, TrainConfig)
+    path, content = open_checkpoint(first.checkpoint, first.run_dir)
+    teacher = checkpoint_config(content, path, TrainConfig)
     report.note(f"teacher {path}")
     parts = [read_labels(manifest, root_dir, first.landmarks) for manifest in manifests]
     labels = Labels.joined(parts)

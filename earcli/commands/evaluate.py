@@ -76,11 +76,11 @@ def evaluate(
     json: options.AsJson = False,
 ) -> None:
     """Measure a teacher on ears that it never saw, or a detector on labels, beside baselines."""
-    from earcli.models.weights import kind_of, read_checkpoint
-    from earcli.runs import find_checkpoint
+    from earcli.models.checkpoints import open_checkpoint
+    from earcli.models.weights import kind_of
 
-    path = find_checkpoint(checkpoint, run_dir, None)
-    if kind_of(read_checkpoint(path, None)["hyper_parameters"]) == "detector":
+    path, content = open_checkpoint(checkpoint, run_dir, None)
+    if kind_of(content["hyper_parameters"]) == "detector":
         from earcli.commands.evaluate_detector import Request, evaluate_detector
 
         refuse_given(ctx, TEACHERS_ONLY, f"{path} is a detector")

@@ -18,11 +18,12 @@ from earcli.data.labels import Labels, read_labels
 from earcli.data.views import view_dataset
 from earcli.detector_config import FinetuneConfig
 from earcli.errors import ConfigError, DataError
+from earcli.models.checkpoints import open_checkpoint
 from earcli.models.detector import EarDetector
 from earcli.models.vae import EarVAE
-from earcli.models.weights import checkpoint_config, read_checkpoint, read_trunk
+from earcli.models.weights import checkpoint_config, read_trunk
 from earcli.reporting.console import DETECTOR_COLUMNS, ProgressBar, Report, TrainingReport
-from earcli.runs import RunFolder, find_checkpoint
+from earcli.runs import RunFolder
 from earcli.start import lap
 from earcli.training.batch_size import check_batch_size
 from earcli.training.precision import choose_precision
@@ -99,10 +100,10 @@ def start(
         if config.init == "imagenet":
             model.encoder.load_trunk(read_start_trunk(config))
         return model, config
-    path = find_checkpoint(config.checkpoint, config.run_dir)
+    path, content = open_checkpoint(config.checkpoint, config.run_dir)
     if note is not None:
         note(f"teacher {path}")
-    config = config.settled(checkpoint_config(read_checkpoint(path), path, TrainConfig), names)
+    config = config.settled(checkpoint_config(content, path, TrainConfig), names)
     teacher = EarVAE.load_from_checkpoint(path)
     model = EarDetector(teacher.encoder, teacher.decoder, len(names), config.freeze_encoder)
     return model, replace(config, checkpoint=str(path))

@@ -18,9 +18,10 @@ from earcli.data.manifest import read_manifest
 from earcli.detector_config import FinetuneConfig
 from earcli.errors import CheckpointError, ConfigError
 from earcli.knobs import flag
-from earcli.models.weights import kind_of, read_checkpoint, read_trunk, read_vgg
+from earcli.models.checkpoints import open_checkpoint
+from earcli.models.weights import kind_of, read_trunk, read_vgg
 from earcli.reporting.console import ProgressBar, TrainingReport
-from earcli.runs import RunFolder, find_checkpoint
+from earcli.runs import RunFolder
 from earcli.start import lap
 from earcli.training.batch_size import check_batch_size
 from earcli.training.precision import choose_precision
@@ -37,8 +38,7 @@ def take_up(wanted: str, knobs: Mapping[str, Any]) -> None:
         ConfigError: a knob that cannot change in the middle of a run, or nothing left to train.
         CheckpointError: no such checkpoint, or one without the optimiser's state.
     """
-    path = find_checkpoint(wanted, knobs.get("run_dir", Path("runs")), None)
-    checkpoint = read_checkpoint(path, None)
+    path, checkpoint = open_checkpoint(wanted, knobs.get("run_dir", Path("runs")), None, complete=True)
     if not {"optimizer_states", "ear"} <= checkpoint.keys():
         raise CheckpointError(f"{path} holds weights only, for use, not to go on from. Give the run's last.ckpt.")
     run = RunFolder.of(path)

@@ -13,7 +13,7 @@ from earcli.data.manifest import Manifest, read_manifest
 from earcli.detector_config import FinetuneConfig
 from earcli.errors import CheckpointError, ManifestError
 from earcli.reporting.console import Report
-from earcli.runs import RunFolder, find_checkpoint
+from earcli.runs import RunFolder
 
 if TYPE_CHECKING:
     from earcli.losses.perceptual import PerceptualLoss
@@ -140,12 +140,13 @@ def load_teacher(checkpoint: str, run_dir: Path, device: str = "auto") -> Teache
         ConfigError: the device is not there.
     """
     from earcli.analysis.embedding import choose_device
+    from earcli.models.checkpoints import open_checkpoint
     from earcli.models.vae import EarVAE
-    from earcli.models.weights import checkpoint_config, read_checkpoint
+    from earcli.models.weights import checkpoint_config
 
     target = choose_device(device)
-    path = find_checkpoint(checkpoint, run_dir)
-    config = checkpoint_config(read_checkpoint(path), path, TrainConfig)
+    path, content = open_checkpoint(checkpoint, run_dir)
+    config = checkpoint_config(content, path, TrainConfig)
     return Teacher(path, EarVAE.load_from_checkpoint(path).to(target), config)
 
 
@@ -157,10 +158,11 @@ def load_detector(checkpoint: str, run_dir: Path, device: str = "auto") -> Detec
         ConfigError: the device is not there.
     """
     from earcli.analysis.embedding import choose_device
+    from earcli.models.checkpoints import open_checkpoint
     from earcli.models.detector import EarDetector
-    from earcli.models.weights import checkpoint_config, read_checkpoint
+    from earcli.models.weights import checkpoint_config
 
     target = choose_device(device)
-    path = find_checkpoint(checkpoint, run_dir, "detector")
-    config = checkpoint_config(read_checkpoint(path, "detector"), path, FinetuneConfig)
+    path, content = open_checkpoint(checkpoint, run_dir, "detector")
+    config = checkpoint_config(content, path, FinetuneConfig)
     return Detector(path, EarDetector.load_from_checkpoint(path).to(target), config)

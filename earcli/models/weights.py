@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from earcli.errors import CheckpointError, ConfigError, WeightsError
+from earcli.errors import CheckpointError, ConfigError, DamagedError, WeightsError
 from earcli.knobs import Knobs
 from earcli.runs import Kind
 
@@ -52,7 +52,7 @@ def read_checkpoint(path: str | Path, wanted: Kind | None = "teacher") -> dict[s
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, BadZipFile) as error:
         # what torch says of a file that is no zip archive speaks of its own options
         reason = "no archive of torch" if "mmap" in str(error) else f"{type(error).__name__}: {error}".splitlines()[0]
-        raise CheckpointError(f"{path} is damaged or no checkpoint ({reason}). Take an older one.") from error
+        raise DamagedError(f"{path} is damaged or no checkpoint ({reason}). Take an older one.") from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
         raise CheckpointError(f"{path} is not a checkpoint of ear: it has no state_dict and hyper_parameters.")
     if not isinstance(checkpoint["hyper_parameters"], dict) or "latent_dim" not in checkpoint["hyper_parameters"]:

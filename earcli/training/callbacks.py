@@ -4,16 +4,20 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from pytorch_lightning import Callback, Trainer
 from torch.utils.tensorboard import SummaryWriter
 
 from earcli.config import AnyRunConfig
+from earcli.errors import RunError
+from earcli.files import remove_temporaries
 from earcli.models.weights import AVERAGE_PREFIX, MODEL_PREFIX
 from earcli.reporting.plots import save_image
 from earcli.runs import RunFolder, create_run
@@ -57,6 +61,7 @@ class Bookkeeper(Callback):
     ) -> None:
         self.config, self.skipped, self.reporter, self.run = config, skipped, reporter, run
         self.writer: SummaryWriter | None = None
+        self.claim: FileLock | None = None
         self.busy = self.waited = 0.0
         self.batches = 0
         self.stepped = False
@@ -67,6 +72,9 @@ class Bookkeeper(Callback):
             self.run = trainer.strategy.broadcast(new)
         assert self.run is not None
         if trainer.is_global_zero:
+            self.claim = self.run.claim()
+            for folder in (self.run.path, self.run.checkpoints, self.run.path / module.PICTURES):
+                remove_temporaries(folder)
             self.run.write_start(self.config, self.skipped)
             self.reporter.note(f"run folder {self.run.path}")
 
@@ -79,7 +87,8 @@ class Bookkeeper(Callback):
     def on_train_start(self, trainer: Trainer, module: Any) -> None:
         self.mark = time.perf_counter()
         if trainer.is_global_zero and self.run is not None:
-            self.writer = SummaryWriter(str(self.run.path))
+            # what a run since resumed has shown of later epochs goes
+            self.writer = SummaryWriter(str(self.run.path), purge_step=trainer.current_epoch)
 
     def on_train_epoch_start(self, trainer: Trainer, module: Any) -> None:
         self.mark = time.perf_counter()
@@ -118,10 +127,7 @@ class Bookkeeper(Callback):
             picture = drawing(trainer, module)
             save_image(self.run.path / module.PICTURES / f"epoch_{trainer.current_epoch:03d}.png", picture)
             self.run.append_metrics(record)
-            for name, value in record.items():
-                self.writer.add_scalar(name, value, trainer.current_epoch)
-            self.writer.add_image(module.PICTURES, picture, trainer.current_epoch, dataformats="HWC")
-            self.writer.flush()
+            self.show(record, module.PICTURES, picture)
             content = slim_checkpoint(module, record)
             keep_best(self.run, content, module.config.run_name, trainer.current_epoch, record["val/loss"])
         self.save(trainer)
@@ -130,9 +136,25 @@ class Bookkeeper(Callback):
             self.reporter.note(remark)
         self.mark = time.perf_counter()
 
+    def show(self, record: dict[str, float], name: str, picture: NDArray[np.uint8]) -> None:
+        """Hands an epoch to TensorBoard."""
+        assert self.run is not None
+        assert self.writer is not None
+        epoch = int(record["epoch"])
+        try:
+            for key, value in record.items():
+                self.writer.add_scalar(key, value, epoch)
+            self.writer.add_image(name, picture, epoch, dataformats="HWC")
+            self.writer.flush()
+        except OSError as error:
+            raise RunError(f"{self.run.path} cannot be written ({error.strerror}). Free space there.") from error
+
     def close(self) -> None:
         if self.writer is not None:
-            self.writer.close()
+            with suppress(OSError):  # which stopped the run already
+                self.writer.close()
+        if self.claim is not None:
+            self.claim.release()
 
     def _lap(self) -> float:
         now = time.perf_counter()

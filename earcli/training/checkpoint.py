@@ -8,32 +8,47 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from earcli.files import replacing
 from earcli.models.weights import read_checkpoint
-from earcli.runs import BestCheckpoint, RunFolder
+from earcli.runs import PREVIOUS, BestCheckpoint, RunFolder
 
 KEPT = 3
+PROBE = 2**20
 
 
-def write_checkpoint(content: dict[str, Any], path: Path) -> None:
+def write_checkpoint(content: dict[str, Any], path: Path, before: Path | None = None) -> None:
     """Saves a checkpoint, whole or not at all.
+
+    Args:
+        before: see `replacing`.
 
     Raises:
         RunError: it cannot be written; what was there before is untouched.
     """
-    with replacing(path) as temporary:
+    with replacing(path, before) as temporary:
         try:
             torch.save(content, temporary)
-        except RuntimeError as error:  # what torch's writer makes of a full disk
+        except RuntimeError as error:
+            with temporary.open("ab") as file:
+                file.write(bytes(PROBE))  # torch's writer does not say why it failed, and the system says it again
             raise OSError(str(error).splitlines()[0]) from error
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
-    """Lightning's door to checkpoint files."""
+    """Lightning's door to checkpoint files; what one replaces stays as `previous.ckpt`, if it is known to be sound."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sound: Path | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        write_checkpoint(checkpoint, Path(path))
+        path = Path(path).absolute()
+        # a damaged last.ckpt must not take the place of the sound one that the run goes on from
+        write_checkpoint(checkpoint, path, path.with_name(PREVIOUS) if path == self.sound else None)
+        self.sound = path
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        return read_checkpoint(path, None)
+        content = read_checkpoint(path, None)
+        self.sound = Path(path).absolute()
+        return content
 
 
 def keep_best(run: RunFolder, content: dict[str, Any], run_name: str, epoch: int, val_loss: float) -> None:

@@ -49,7 +49,9 @@ def collapse(record: Mapping[str, float], dimensions: int) -> str:
     active = int(record["val/active_units"])
     if active >= COLLAPSED * dimensions:
         return ""
-    remedy = "lower --kl-weight or raise --kl-anneal-epochs" if record["kl_weight"] else "see whether it stays so"
+    remedy = (
+        "lower --kl-weight or raise --kl-anneal-epochs" if record["kl_weight"] else "try another --lr, and `ear check`"
+    )
     return (
         f"the latent space has collapsed: only {active} of {dimensions} dimensions vary over the validation ears "
         f"(variance above {ACTIVE_VARIANCE:g}), so a code says little of its ear; {remedy}"

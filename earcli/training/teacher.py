@@ -25,6 +25,7 @@ from earcli.training.base import TRAIN_STREAM, VAL_STREAM, EarModule
 from earcli.training.health import collapse
 
 SHOWN_EARS = 8
+COLLAPSED_EPOCHS = 2
 
 
 class TeacherModule(EarModule):
@@ -62,7 +63,7 @@ class TeacherModule(EarModule):
             config.kl_anneal_epochs * steps_per_epoch,
         )
         self.anneal_start = self.annealing.first_state()
-        self.collapsed = ""
+        self.collapsed = 0
 
     def draw(self) -> NDArray[np.uint8]:
         """Ears above, what the network makes of them below."""
@@ -126,8 +127,9 @@ class TeacherModule(EarModule):
         self.anneal_start = self.annealing.next_state(self.anneal_start, record["val/psnr"], self.global_step)
 
     def remarks(self) -> list[str]:
-        before, self.collapsed = self.collapsed, collapse(self.record, self.config.latent_dim)
-        return [self.collapsed] if self.collapsed and not before else []
+        text = collapse(self.record, self.config.latent_dim)
+        self.collapsed = self.collapsed + 1 if text else 0
+        return [text] if self.collapsed == COLLAPSED_EPOCHS else []  # once, and not for a first epoch of few steps
 
     # -- what Lightning asks for
 

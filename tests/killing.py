@@ -1,0 +1,116 @@
+"""Training in a process of its own, which is killed at a chosen moment as `kill -9` or a loss of power would."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from fitting import Recorder, fit
+
+from earcli.config import TrainConfig
+from earcli.runs import RunFolder
+
+CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
+# a clean process that has imported everything, from which the others fork: Lightning takes seconds to import
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["killing"])
+
+
+@dataclass(frozen=True)
+class Kill:
+    """When to die.
+
+    Attributes:
+        how: `time`: so many seconds after the first batch; `change`: before the run folder changes for the so-many-th
+            time; `write`: in the middle of the so-many-th checkpoint.
+    """
+
+    how: Literal["time", "change", "write"]
+    at: float
+
+
+class Run(NamedTuple):
+    """What is known of a process: its exit code, and unless it was killed how often it changed the run folder, and its
+    seconds since the first batch."""
+
+    code: int | None
+    changes: int = 0
+    seconds: float = 0.0
+
+
+def train(config: TrainConfig, kill: Kill | None = None, resume: Path | None = None) -> Run:
+    """Trains in another process."""
+    here, there = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=_train, args=(config, kill, resume, there))
+    process.start()
+    there.close()
+    try:
+        facts = here.recv()
+    except EOFError:
+        facts = ()
+    process.join()
+    return Run(process.exitcode, *facts)
+
+
+def _train(config: TrainConfig, kill: Kill | None, resume: Path | None, connection: Any) -> None:
+    torch.set_num_threads(1)
+    changes = _count_changes(config.run_dir / config.run_name, kill.at if kill and kill.how == "change" else None)
+    if kill and kill.how == "write":
+        _die_writing(int(kill.at))
+    started: list[float] = []
+
+    def begin(epoch: int, batch: int) -> None:
+        if kill and kill.how == "time" and not started:
+            threading.Timer(kill.at, _die).start()
+        started.append(time.perf_counter())
+
+    fit(config, Recorder(begin), None if resume is None else (RunFolder.of(resume), resume))
+    connection.send((len(changes), time.perf_counter() - started[0]))
+    os._exit(0)  # a timer may still run
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _count_changes(folder: Path, last: float | None) -> list[str]:
+    """A list that grows with every change under `folder`; before the `last`-th one this process dies."""
+    changes: list[str] = []
+    main = os.getpid()
+
+    def notice(event: str, arguments: tuple[Any, ...]) -> None:
+        written = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if (event in CHANGES or written) and str(arguments[0]).startswith(str(folder)) and os.getpid() == main:
+            changes.append(event)
+            if len(changes) == last:
+                _die()
+
+    sys.addaudithook(notice)
+    return changes
+
+
+def _die_writing(last: int) -> None:
+    """Lets this process die in the middle of the `last`-th checkpoint that it writes."""
+    save, count = torch.save, [0]
+
+    def half(content: Any, path: Path) -> None:
+        count[0] += 1
+        if count[0] < last:
+            save(content, path)
+            return
+        whole = BytesIO()
+        save(content, whole)
+        with path.open("wb") as file:
+            file.write(whole.getvalue()[: whole.tell() // 2])
+            file.flush()
+            os.fsync(file.fileno())
+        _die()
+
+    torch.save = half

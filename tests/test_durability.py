@@ -1,0 +1,166 @@
+"""What is written is whole: after a kill at any moment, on a full disk, beside another process, with a damaged file."""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fitting import Recorder, assert_same, fit, table, weights
+from killing import Kill, train
+from torch import Tensor
+
+from earcli.config import TrainConfig
+from earcli.errors import CheckpointError, DamagedError, RunError
+from earcli.models.checkpoints import open_checkpoint
+from earcli.runs import RunFolder
+
+EPOCHS = 3
+
+
+@pytest.fixture
+def whole(config: TrainConfig) -> TrainConfig:
+    return replace(config, epochs=EPOCHS, ema_decay=0.9, kl_anneal_threshold_psnr=1.0, kl_anneal_epochs=2)
+
+
+def newest(config: TrainConfig) -> RunFolder:
+    versions = (config.run_dir / config.run_name).iterdir()
+    return RunFolder(max(versions, key=lambda path: int(path.name.removeprefix("version_"))))
+
+
+def files(run: RunFolder) -> set[str]:
+    """The names in a run folder; TensorBoard's files, one for each start, count as one."""
+    names = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
+    return {"events" if name.startswith("events.") else name for name in names}
+
+
+def state(run: RunFolder) -> tuple[dict[str, Tensor], list[dict[str, str]], set[str]]:
+    return weights(run), table(run), files(run)
+
+
+def survive(config: TrainConfig, kill: Kill, expected: tuple[Any, Any, Any]) -> str:
+    """Kills a run, goes on, and compares what it ends with; returns what it went on from."""
+    shutil.rmtree(config.run_dir, ignore_errors=True)
+    while train(config, kill).code == 0:  # it was faster than the clock
+        kill = replace(kill, at=kill.at / 2)
+        shutil.rmtree(config.run_dir)
+    try:
+        path, content = open_checkpoint("last.ckpt", config.run_dir, complete=True)
+        went_on = f"{path.name}, epochs done {content['ear']['epochs_done']}"
+        del content  # a memory map of the file
+    except CheckpointError:
+        path, went_on = None, "nothing: no epoch was over"
+    assert train(config, resume=path).code == 0, kill
+    found = state(newest(config))
+    assert_same(expected[0], found[0])
+    assert found[1:] == expected[1:], kill
+    return went_on
+
+
+def test_killed_while_it_writes_a_checkpoint(whole: TrainConfig) -> None:
+    assert train(whole).code == 0
+    expected = state(newest(whole))
+    went_on = survive(replace(whole, run_dir=whole.run_dir / "killed"), Kill("write", 2 * EPOCHS), expected)
+    assert went_on == f"last.ckpt, epochs done {EPOCHS - 1}"
+
+
+@pytest.mark.slow
+def test_killed_at_thirty_moments(whole: TrainConfig) -> None:
+    code, changes, seconds = train(whole)
+    assert code == 0
+    expected = state(newest(whole))
+    draw = np.random.default_rng(0)
+    kills = [Kill("write", number) for number in range(1, 2 * EPOCHS + 1)]
+    kills += [Kill("change", int(at)) for at in draw.choice(changes, 12, replace=False) + 1]
+    kills += [Kill("time", at) for at in draw.uniform(0, seconds, 12)]
+    assert len(kills) == 30
+    killed = replace(whole, run_dir=whole.run_dir / "killed")
+    outcomes = Counter(survive(killed, kill, expected) for kill in kills)
+    assert any("last.ckpt" in outcome for outcome in outcomes)
+    assert any("nothing" in outcome for outcome in outcomes)
+    print(
+        f"{len(kills)} kills survived; they went on from:", *(f"{n} × {what}" for what, n in outcomes.items()), sep="\n"
+    )
+
+
+def cut(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(
+    config: TrainConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    longer = replace(config, epochs=3)
+    run, _ = fit(longer)
+    expected = weights(run), table(run)
+    before = run.previous.read_bytes()
+    cut(run.last)
+    path, content = open_checkpoint("last.ckpt", config.run_dir, complete=True)
+    assert (path, content["ear"]["epochs_done"]) == (run.previous, 2)
+    assert caplog.messages[0].startswith(f"{run.last} is damaged")
+    assert caplog.messages[0].endswith(f"Taking {run.previous} instead.")
+    del content
+    fit(longer, resume=(run, path))
+    assert run.previous.read_bytes() == before  # a damaged file has not taken its place
+    assert_same(expected[0], weights(run))
+    assert expected[1] == table(run)
+    run.last.unlink()
+    assert open_checkpoint(str(run.last), config.run_dir, complete=True)[0] == run.previous
+    cut(run.previous)
+    assert open_checkpoint("last.ckpt", config.run_dir)[0].name.startswith("ear_vae-epoch=002")  # weights alone
+    with pytest.raises(DamagedError, match=r"last.ckpt is missing"):
+        open_checkpoint("last.ckpt", config.run_dir, complete=True)
+
+
+def test_only_a_damaged_checkpoint_gives_way(config: TrainConfig) -> None:
+    run, _ = fit(config)
+    content = torch.load(run.last, weights_only=True)
+    torch.save({**content, "hyper_parameters": {"latent_dim": 8, "landmarks": 17}}, run.last)
+    with pytest.raises(CheckpointError, match="is a detector's checkpoint, wanted a teacher's"):
+        open_checkpoint(str(run.last), config.run_dir)
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """A limit that the system puts on files, which is what a full disk is like: a write fails in its middle."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_stops_a_run_with_its_reason_and_leaves_the_checkpoint_before_whole(config: TrainConfig) -> None:
+    with ExitStack() as stack:
+
+        def fill(epoch: int, batch: int) -> None:
+            if epoch == 1:
+                stack.enter_context(largest_file(2**20))
+
+        with pytest.raises(RunError, match=r"epoch=001.*\.ckpt cannot be written \(File too large\). Free space there"):
+            fit(config, Recorder(fill))
+    run = newest(config)
+    assert open_checkpoint("last.ckpt", config.run_dir)[1]["ear"]["epochs_done"] == 1
+    assert not [name for name in files(run) if name.endswith(".tmp")]
+
+
+def test_two_runs_that_start_at_once_get_two_folders_and_one_folder_has_one_run(config: TrainConfig) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        assert [run.code for run in pool.map(train, [config] * 2)] == [0, 0]
+    first, second = sorted((config.run_dir / config.run_name).iterdir())
+    assert_same(weights(RunFolder(first)), weights(RunFolder(second)))
+    run = RunFolder(first)
+    claim = run.claim()
+    with pytest.raises(RunError, match=f"Another process trains in {first}. Wait for its end, or stop it"):
+        fit(replace(config, epochs=3), resume=(run, run.last))
+    claim.release()
+    fit(replace(config, epochs=3), resume=(run, run.last))
