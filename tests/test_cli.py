@@ -146,17 +146,16 @@ def test_a_skipped_picture_is_named_and_listed(tmp_path: Path) -> None:
     assert listed.read_text() == "path,reason\nimages/ear_00030.jpg,empty file\n"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_says_how_to_go_on(ears: Path, tmp_path: Path, number: int, code: int) -> None:
+def test_a_signal_saves_and_says_how_to_go_on(ears: Path, tmp_path: Path) -> None:
     options = [*SMALL, *manifests(ears), "--epochs", "500", "--run-dir", str(tmp_path / "runs")]
     process = subprocess.Popen([EAR, "train", *options], stdout=subprocess.PIPE, text=True)
     last = tmp_path / "runs" / "ear_vae" / "version_0" / "checkpoints" / "last.ckpt"
     deadline = time.monotonic() + 60
     while not last.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == code
+    assert process.returncode == 143
     command = next(line for line in output.splitlines() if line.startswith("stopped; go on with: "))
     assert command.removeprefix("stopped; go on with: ") == f"ear resume {last}"
     assert torch.load(last, weights_only=True)["ear"]["epochs_done"] >= 1

@@ -19,7 +19,7 @@ from earcli.metrics.image import psnr, to_unit
 from earcli.models.vae import EarVAE
 from earcli.runs import RunFolder
 from earcli.training.base import update_average
-from earcli.training.callbacks import InterruptedTraining
+from earcli.training.callbacks import STOPS, InterruptedTraining
 from earcli.training.precision import choose_precision
 from earcli.training.teacher import TeacherModule
 from earcli.training.trainer import Pretrained, train_teacher
@@ -111,11 +111,21 @@ def test_two_runs_of_one_seed_are_one_and_of_two_seeds_are_two(config: TrainConf
     assert any(not torch.equal(a, b) for a, b in zip(weights(first).values(), weights(other).values(), strict=True))
 
 
-def test_signals_are_given_back(config: TrainConfig) -> None:
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with pytest.raises(InterruptedTraining):
-        fit(config, interrupt_at(0, 1))
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+@pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
+def test_a_signal_stops_a_run_and_is_given_back(config: TrainConfig, number: signal.Signals) -> None:
+    before = [signal.getsignal(each) for each in STOPS]
+    with pytest.raises(InterruptedTraining) as stopped:
+        fit(config, interrupt_at(0, 1, number))
+    assert stopped.value.signal_number == number
+    assert [signal.getsignal(each) for each in STOPS] == before
+
+
+def test_a_signal_that_is_ignored_stays_so(config: TrainConfig) -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        fit(replace(config, epochs=1), interrupt_at(0, 1, signal.SIGTERM))
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_changed_training_set_is_not_resumed(config: TrainConfig) -> None:

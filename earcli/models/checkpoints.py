@@ -16,7 +16,7 @@ def open_checkpoint(
 ) -> tuple[Path, dict[str, Any]]:
     """The checkpoint that `--checkpoint` means: its file, and what is in it.
 
-    Where a run's `last.ckpt` is damaged or missing, this takes the newest sound one of that run instead, and logs a warning.
+    Where a run's `last.ckpt` is damaged or missing, this takes the newest sound one of that run, and logs a warning.
 
     Args:
         wanted: see `find_checkpoint`.

@@ -27,6 +27,7 @@ from earcli.training.checkpoint import keep_best
 from earcli.training.health import check_finite
 
 CHECK_EVERY = 50
+STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Reporter(Protocol):
@@ -163,9 +164,10 @@ class Bookkeeper(Callback):
 
 
 class GracefulStop(Callback):
-    """Ctrl-C and SIGTERM set a flag that is read between steps: the step is finished and `last.ckpt` saved.
+    """Ctrl-C, SIGTERM and SIGHUP set a flag that is read between steps: the step is finished and `last.ckpt` saved.
 
-    In an epoch's last step, and during validation, the end of the epoch is awaited. A second signal stops at once.
+    In an epoch's last step, and during validation, the end of the epoch is awaited. A second signal stops at once. A
+    signal that the process was told to ignore, as `nohup` does, stays ignored.
     """
 
     def __init__(self, keeper: Bookkeeper) -> None:
@@ -173,11 +175,12 @@ class GracefulStop(Callback):
         self.received: int | None = None
         # only the main thread may set handlers; before Lightning sets its own, so that close() undoes both
         main = threading.current_thread() is threading.main_thread()
-        self.previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if main}
+        self.previous = {number: signal.getsignal(number) for number in STOPS if main}
 
     def on_train_start(self, trainer: Trainer, module: Any) -> None:
-        for number in self.previous:
-            signal.signal(number, self._receive)
+        for number, handler in self.previous.items():
+            # Lightning has put its own handler before an ignored one, and takes that for the number of another signal
+            signal.signal(number, handler if handler is signal.SIG_IGN else self._receive)
 
     def _receive(self, number: int, frame: Any) -> None:
         if self.received is not None:
