@@ -15,7 +15,7 @@ import torch
 from fitting import Recorder, fit
 
 from earcli.config import TrainConfig
-from earcli.runs import RunFolder
+from earcli.runs import LAST, RunFolder
 
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
 # a clean process that has imported everything, from which the others fork: Lightning takes seconds to import
@@ -29,10 +29,11 @@ class Kill:
 
     Attributes:
         how: `time`: so many seconds after the first batch; `change`: before the run folder changes for the so-many-th
-            time; `write`: in the middle of the so-many-th checkpoint.
+            time; `write`: in the middle of the so-many-th checkpoint; `gap`: when the so-many-th `last.ckpt` has made
+            room for its successor, which is not in its place yet.
     """
 
-    how: Literal["time", "change", "write"]
+    how: Literal["time", "change", "write", "gap"]
     at: float
 
 
@@ -61,7 +62,7 @@ def train(config: TrainConfig, kill: Kill | None = None, resume: Path | None = N
 
 def _train(config: TrainConfig, kill: Kill | None, resume: Path | None, connection: Any) -> None:
     torch.set_num_threads(1)
-    changes = _count_changes(config.run_dir / config.run_name, kill.at if kill and kill.how == "change" else None)
+    changes = _count_changes(config.run_dir / config.run_name, kill)
     if kill and kill.how == "write":
         _die_writing(int(kill.at))
     started: list[float] = []
@@ -80,17 +81,20 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _count_changes(folder: Path, last: float | None) -> list[str]:
-    """A list that grows with every change under `folder`; before the `last`-th one this process dies."""
+def _count_changes(folder: Path, kill: Kill | None) -> list[str]:
+    """A list that grows with every change under `folder`; before the one that `kill` names this process dies."""
     changes: list[str] = []
     main = os.getpid()
 
     def notice(event: str, arguments: tuple[Any, ...]) -> None:
         written = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-        if (event in CHANGES or written) and str(arguments[0]).startswith(str(folder)) and os.getpid() == main:
-            changes.append(event)
-            if len(changes) == last:
-                _die()
+        if not ((event in CHANGES or written) and str(arguments[0]).startswith(str(folder)) and os.getpid() == main):
+            return
+        gap = event == "os.rename" and Path(arguments[0]).name == LAST
+        changes.append("gap" if gap else event)
+        done = {"change": len(changes), "gap": changes[:-1].count("gap")}
+        if kill and done.get(kill.how) == kill.at:
+            _die()
 
     sys.addaudithook(notice)
     return changes
