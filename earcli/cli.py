@@ -30,6 +30,7 @@ from earcli.commands import (
 )
 from earcli.commands.bench import bench
 from earcli.errors import EarError
+from earcli.reporting.streams import lasting
 from earcli.start import STARTED
 
 app = typer.Typer(
@@ -55,6 +56,12 @@ def _root(
 ) -> None: ...
 
 
+def _show(error: EarError) -> None:
+    from earcli.reporting.console import show_error
+
+    show_error(str(error))
+
+
 def _register(command: Callable[..., None], parent: typer.Typer = app) -> None:
     """Adds a sub-command, with --debug, behind the one place where errors end."""
     signature = inspect.signature(command)
@@ -72,9 +79,7 @@ def _register(command: Callable[..., None], parent: typer.Typer = app) -> None:
         try:
             command(*args, **kwargs)
         except EarError as error:
-            from earcli.reporting.console import show_error
-
-            show_error(str(error))
+            _show(error)
             raise typer.Exit(1) from None
 
     guarded.__signature__ = signature.replace(parameters=[*signature.parameters.values(), debug])  # type: ignore[attr-defined]
@@ -107,4 +112,9 @@ app.add_typer(bench)
 
 def main() -> None:
     """The entry point."""
-    sys.exit(app())
+    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
+    try:
+        app()
+    except EarError as error:  # what the app itself prints, such as --help, could not be written
+        _show(error)
+        sys.exit(1)
