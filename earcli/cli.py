@@ -29,9 +29,10 @@ from earcli.commands import (
     train,
 )
 from earcli.commands.bench import bench
-from earcli.errors import EarError
+from earcli.errors import EarError, RunError
 from earcli.reporting.streams import lasting
 from earcli.start import STARTED
+from earcli.surroundings import check_surroundings, is_out_of_memory
 
 app = typer.Typer(
     name="ear",
@@ -77,9 +78,15 @@ def _register(command: Callable[..., None], parent: typer.Typer = app) -> None:
                 command(*args, **kwargs)
             return
         try:
+            check_surroundings()
             command(*args, **kwargs)
         except EarError as error:
             _show(error)
+            raise typer.Exit(1) from None
+        except (MemoryError, RuntimeError, ImportError) as error:
+            if not is_out_of_memory(error):
+                raise
+            _show(RunError("Memory ran out. Give a smaller --batch-size or --image-size, or end other programs."))
             raise typer.Exit(1) from None
 
     guarded.__signature__ = signature.replace(parameters=[*signature.parameters.values(), debug])  # type: ignore[attr-defined]
