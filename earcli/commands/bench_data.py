@@ -42,12 +42,14 @@ def data(
 
     from earcli.data.manifest import read_manifest
     from earcli.data.synthetic import write_set
-    from earcli.files import replacing
+    from earcli.files import check_writable, replacing
     from earcli.reporting.benchmarks import set_markdown, set_table
     from earcli.reporting.console import ProgressBar
     from earcli.training.bench_loader import measure_sets
 
     TrainConfig(image_size=image_size)  # refuses a side that no model has
+    if output is not None:
+        check_writable(output)
     console = Console(stderr=as_json)
     with ProgressBar(console) as progress, TemporaryDirectory() as temporary:
         folder = Path(temporary)

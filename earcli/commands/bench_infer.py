@@ -52,7 +52,7 @@ def infer(
 
     from earcli.analysis.bench_infer import BACKENDS
     from earcli.commands.source import load_teacher
-    from earcli.files import replacing
+    from earcli.files import check_writable, replacing
     from earcli.reporting.console import ProgressBar
     from earcli.reporting.tables import bench_facts, bench_markdown, bench_speeds, table_of
 
@@ -62,6 +62,7 @@ def infer(
     console = Console(stderr=as_json)
     teacher = load_teacher(checkpoint, run_dir, "cpu")
     folder = teacher.results(output, "bench")
+    check_writable(folder)
     chosen = [name for name in BACKENDS if name in (backend or BACKENDS)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with ProgressBar(console) as progress, TemporaryDirectory() as temporary:

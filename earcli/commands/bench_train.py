@@ -39,7 +39,7 @@ def train(
     import torch
     from rich.console import Console
 
-    from earcli.files import replacing
+    from earcli.files import check_writable, replacing
     from earcli.losses.perceptual import random_vgg
     from earcli.models.weights import read_trunk, read_vgg
     from earcli.reporting.benchmarks import step_markdown, step_tables, title
@@ -50,6 +50,8 @@ def train(
 
     config = choose_precision(TrainConfig.resolve(preset, {"weights": "none"}, knobs))
     check_switches(config)
+    if output is not None:
+        check_writable(output)
     trunk = read_trunk(config.resnet_version, config.weights)
     drawn = "perceptual_weights" not in knobs and config.perceptual_weights == "imagenet"
     vgg = random_vgg(torch.Generator().manual_seed(0)) if drawn else read_vgg(config.perceptual_weights)

@@ -1,6 +1,7 @@
 """`ear export`: a file that runs without `ear`, proved to compute the same."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -145,11 +146,12 @@ def detector_inputs(
 
 
 def parity_path(source: "Trained", target: Path) -> Path:
-    """The `parity.json` of the checkpoint's run; beside the export where the checkpoint lies in no run."""
+    """The `parity.json` of the checkpoint's run; beside the export where that is none, or cannot be written."""
     from earcli.errors import CheckpointError
     from earcli.exporting.export import PARITY_NAME
 
     try:
-        return source.results(None, "export") / PARITY_NAME
+        own = source.results(None, "export")
     except CheckpointError:
-        return target.parent / PARITY_NAME
+        own = target.parent
+    return (own if os.access(own.parent, os.W_OK) else target.parent) / PARITY_NAME

@@ -145,7 +145,7 @@ class Report:
 
     def note(self, text: str) -> None:
         """Shows one line, not wrapped."""
-        self.console.print(text, soft_wrap=True, highlight=False, markup=False)
+        self.console.print(printable(text), soft_wrap=True, highlight=False, markup=False)
 
 
 class TrainingReport(Report):

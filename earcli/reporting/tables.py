@@ -8,6 +8,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from earcli.reporting.console import printable
+
 
 def parity_table(record: Mapping[str, Any]) -> Table:
     """What `earcli.exporting.export.note_parity` returns, a row an output."""
@@ -35,7 +37,7 @@ def parity_line(record: Mapping[str, Any]) -> str:
 
 def neighbour_table(query: str, found: Sequence[Mapping[str, Any]]) -> Table:
     """The neighbours of one query, the nearest first: `path`, `distance`, `subject` or None each."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False, title=Text(query), title_justify="left")
+    table = Table(box=SIMPLE_HEAD, show_edge=False, title=Text(printable(query)), title_justify="left")
     table.add_column("", justify="right")
     table.add_column("distance", justify="right")
     named = any(hit["subject"] for hit in found)
@@ -43,8 +45,8 @@ def neighbour_table(query: str, found: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column("subject", overflow="fold")
     table.add_column("picture", overflow="fold")
     for rank, hit in enumerate(found, 1):
-        subject = [Text(hit["subject"] or "")] if named else []
-        table.add_row(str(rank), f"{hit['distance']:.4f}", *subject, Text(hit["path"]))
+        subject = [Text(printable(hit["subject"] or ""))] if named else []
+        table.add_row(str(rank), f"{hit['distance']:.4f}", *subject, Text(printable(hit["path"])))
     return table
 
 
