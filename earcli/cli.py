@@ -4,7 +4,8 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from shutil import get_terminal_size
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -34,8 +35,14 @@ from earcli.reporting.streams import lasting
 from earcli.start import STARTED
 from earcli.surroundings import check_surroundings, is_out_of_memory
 
+# Typer's boxes cut off the names of options where there is little room
+COLUMNS = get_terminal_size().columns
+MARKUP: Literal["rich"] | None = "rich" if COLUMNS >= 60 else None
+
 app = typer.Typer(
     name="ear",
+    rich_markup_mode=MARKUP,
+    context_settings={"terminal_width": None if MARKUP else max(COLUMNS - 1, 20)},
     help="Learns the anatomy of the human ear from unlabelled pictures and hands it to other models.",
     no_args_is_help=True,
     add_completion=False,

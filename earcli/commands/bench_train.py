@@ -42,8 +42,9 @@ def train(
     from earcli.files import check_writable, replacing
     from earcli.losses.perceptual import random_vgg
     from earcli.models.weights import read_trunk, read_vgg
-    from earcli.reporting.benchmarks import step_markdown, step_tables, title
+    from earcli.reporting.benchmarks import step_markdown, step_rows, title
     from earcli.reporting.console import ProgressBar
+    from earcli.reporting.tables import show_rows
     from earcli.training.bench import bench_train
     from earcli.training.precision import choose_precision
     from earcli.training.switches import check_switches
@@ -76,8 +77,8 @@ def train(
         typer.echo(json.dumps(result, indent=2))
         return
     console.print(title(result), soft_wrap=True, highlight=False)
-    for table in step_tables(result):
-        console.print(table)
+    for headings, rows in step_rows(result).items():
+        show_rows(console, [headings, *rows])
         console.print()
 
 

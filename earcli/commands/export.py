@@ -60,7 +60,7 @@ def export(
     from earcli.exporting.facts import Facts
     from earcli.exporting.parts import detector_part, make_part
     from earcli.models.weights import fingerprint
-    from earcli.reporting.tables import parity_line, parity_table
+    from earcli.reporting.tables import parity_line, parity_rows, show_rows
 
     console = Console(stderr=as_json)
     load = load_detector if part == "detector" else load_teacher
@@ -81,7 +81,7 @@ def export(
     if as_json:
         typer.echo(json.dumps({"path": str(target), **record}, indent=2))
         return
-    console.print(parity_table(record))
+    show_rows(console, parity_rows(record))
     console.print(parity_line(record), soft_wrap=True, highlight=False)
     size = record["bytes"] / 1e6
     console.print(
