@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from shutil import get_terminal_size
@@ -126,6 +127,8 @@ app.add_typer(bench)
 
 def main() -> None:
     """The entry point."""
+    if os.environ.get("COLUMNS") == "0":  # rich would print nothing at all
+        del os.environ["COLUMNS"]
     sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
     try:
         app()

@@ -43,12 +43,8 @@ def check_writable(folder: Path) -> None:
     """Refuses a folder that cannot be made or written in: at the start of long work, not at its end. Leaves nothing.
 
     Raises:
-        RunError: it cannot, or libraries that write there do not understand its name.
+        RunError: it cannot.
     """
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError as error:
-        raise RunError(f"{folder} has a name that is not UTF-8. Give another folder.") from error
     place = folder.absolute()
     place = next(parent for parent in (place, *place.parents) if parent.exists())
     try:

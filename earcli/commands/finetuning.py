@@ -18,12 +18,11 @@ from earcli.data.labels import Labels, read_labels
 from earcli.data.views import view_dataset
 from earcli.detector_config import FinetuneConfig
 from earcli.errors import ConfigError, DataError
-from earcli.files import check_writable
 from earcli.models.detector import EarDetector
 from earcli.models.vae import EarVAE
 from earcli.models.weights import checkpoint_config, read_checkpoint, read_trunk
 from earcli.reporting.console import DETECTOR_COLUMNS, ProgressBar, Report, TrainingReport
-from earcli.runs import RunFolder, find_checkpoint
+from earcli.runs import RunFolder, check_place, find_checkpoint
 from earcli.start import lap
 from earcli.training.precision import choose_precision
 
@@ -37,7 +36,7 @@ def finetune(config: FinetuneConfig, resume: tuple[RunFolder, Path] | None = Non
     """Loads labels and what the detector starts from, trains, and says where everything is."""
     lap("imports")
     config = choose_precision(config)
-    check_writable(config.run_dir / config.run_name)
+    check_place(config.run_dir, config.run_name)
     console = Console(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
     with ProgressBar(console) as progress:
         report = TrainingReport(console, progress, DETECTOR_COLUMNS)

@@ -17,11 +17,10 @@ from earcli.config import AnyRunConfig, TrainConfig
 from earcli.data.manifest import read_manifest
 from earcli.detector_config import FinetuneConfig
 from earcli.errors import CheckpointError, ConfigError
-from earcli.files import check_writable
 from earcli.knobs import flag
 from earcli.models.weights import kind_of, read_checkpoint, read_trunk, read_vgg
 from earcli.reporting.console import ProgressBar, TrainingReport
-from earcli.runs import RunFolder, find_checkpoint
+from earcli.runs import RunFolder, check_place, find_checkpoint
 from earcli.start import lap
 from earcli.training.precision import choose_precision
 from earcli.training.switches import check_switches
@@ -65,7 +64,7 @@ def train(config: TrainConfig, resume: tuple[RunFolder, Path] | None = None) -> 
     lap("imports")
     config = choose_precision(config)
     check_switches(config)
-    check_writable(config.run_dir / config.run_name)
+    check_place(config.run_dir, config.run_name)
     # weights come before pictures, and both before Lightning, which takes seconds to import
     trunk = None if resume else read_trunk(config.resnet_version, config.weights)
     vgg = read_vgg(config.perceptual_weights) if config.perceptual_weight else None
