@@ -32,7 +32,7 @@ from earcli.commands import (
 )
 from earcli.commands.bench import bench
 from earcli.errors import EarError, RunError
-from earcli.reporting.streams import lasting
+from earcli.reporting.streams import fill_closed, lasting
 from earcli.start import STARTED
 from earcli.surroundings import check_surroundings, is_out_of_memory
 
@@ -129,6 +129,7 @@ def main() -> None:
     """The entry point."""
     if os.environ.get("COLUMNS") == "0":  # rich would print nothing at all
         del os.environ["COLUMNS"]
+    fill_closed()
     sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
     try:
         app()

@@ -20,14 +20,12 @@ import torch
 from PIL import Image
 from rich.console import Console
 from running import ear, fails
-from torch.utils.data import DataLoader
 
 import earcli
 from earcli.analysis.prediction import Found
 from earcli.commands.prediction_files import PredictionFiles
 from earcli.commands.source import Trained
 from earcli.commands.stops import resume_command
-from earcli.data.batches import EpochBatches, PixelDataset, crop_dataset
 from earcli.data.cache import Skipped, load_crops
 from earcli.data.decoded import crop_or_grey
 from earcli.data.manifest import Manifest, read_manifest
@@ -92,14 +90,17 @@ def test_a_data_folder_unplugged_in_mid_epoch_stops_only_a_run_without_a_cache_w
 
 
 def test_a_picture_that_goes_away_before_it_is_drawn_is_left_out(tmp_path: Path) -> None:
-    Image.new("RGB", (40, 40)).save(tmp_path / "there.png")
-    manifest = Manifest(["gone.png", "there.png"], np.full((2, 4), np.nan), root=tmp_path)
+    long = "x" * 251 + ".png"
+    (tmp_path / "other").mkdir()
+    for folder in (tmp_path, tmp_path / "other"):
+        Image.new("RGB", (40, 40)).save(folder / long)
+    manifest = Manifest(["gone.png", long, f"other/{long}"], np.full((3, 4), np.nan), root=tmp_path)
     (tmp_path / "out").mkdir()
     files = PredictionFiles(tmp_path / "out", manifest, ("tip",), 0.5)
-    found = [Found(row, (40, 40), np.array([1.0, 1, 9, 9]), 0.9, np.array([[2.0, 2, 1]])) for row in range(2)]
+    found = [Found(row, (40, 40), np.array([1.0, 1, 9, 9]), 0.9, np.array([[2.0, 2, 1]])) for row in range(3)]
     files.write(found, None)
     assert files.skipped == [Skipped(0, "gone.png", "no such file")]
-    assert (files.seen, files.drawn) == (1, 1)
+    assert (files.seen, files.drawn) == (2, 2)
     assert "gone.png,no such file" in (tmp_path / "out" / "skipped.csv").read_text()
     grey, reason = crop_or_grey(tmp_path / "gone.png", np.full(4, np.nan), 8)
     assert reason == "no such file"
@@ -313,6 +314,13 @@ def test_a_closed_output_is_written_to_nowhere() -> None:
         print("x", file=out)
 
 
+@posix
+def test_no_file_takes_the_place_of_a_closed_output() -> None:
+    code = "import os; from earcli.reporting.streams import fill_closed; fill_closed(); os._exit(os.dup(0))"
+    done = subprocess.run(["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, code], check=False)
+    assert done.returncode == 3  # the first number that is free
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
 def test_a_full_output_is_one_line() -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123
@@ -417,16 +425,34 @@ def test_every_module_can_be_imported_where_a_system_is_poor() -> None:
     assert done.returncode == 0, done.stderr
 
 
+SPAWNING = """
+import sys
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+
+from earcli.data.batches import EpochBatches, crop_dataset
+from earcli.data.cache import load_crops
+from earcli.data.manifest import read_manifest
+
+if __name__ == "__main__":
+    dataset = crop_dataset(load_crops(read_manifest(Path(sys.argv[1])), 64, Path(sys.argv[2]), 2))
+    order = EpochBatches(24, 5, (0, 0))
+    here = list(DataLoader(dataset, sampler=order, batch_size=None))
+    spawned = list(
+        DataLoader(dataset, sampler=order, batch_size=None, num_workers=2, multiprocessing_context="spawn")
+    )
+    assert len(here) == len(spawned) == 4
+    for one, other in zip(here, spawned):
+        assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+"""
+
+
 @pytest.mark.slow
 def test_spawned_workers_give_the_same_batches(ears: Path, tmp_path: Path) -> None:
     """`ear` reads in its own process; who uses its data sets from a loader with workers gets the same."""
-    dataset: PixelDataset = crop_dataset(load_crops(read_manifest(ears / "train_teacher.npy"), 64, tmp_path, 2))
-
-    def batches(**how: Any) -> list[dict[str, Any]]:
-        return list(DataLoader(dataset, sampler=EpochBatches(24, 5, (0, 0)), batch_size=None, **how))
-
-    spawned = batches(num_workers=2, multiprocessing_context="spawn")
-    assert len(spawned) == 4
-    for here, there in zip(batches(), spawned, strict=True):
-        assert here.keys() == there.keys()
-        assert all(torch.equal(here[name], there[name]) for name in here)
+    (tmp_path / "script.py").write_text(SPAWNING, encoding="utf-8")
+    command = [sys.executable, tmp_path / "script.py", ears / "train_teacher.npy", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -35,6 +35,16 @@ class Outlet(io.FileIO):
             ) from error
 
 
+def fill_closed() -> None:
+    """Opens to nowhere what whoever started this has closed, standard input, output or error.
+
+    Else the next file that is opened would be one of them, and get what libraries print.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
+        pass
+    os.close(number)
+
+
 def lasting(stream: TextIO | None) -> TextIO:
     """A standard stream through an `Outlet`; characters that its encoding does not have become question marks."""
     if stream is None:  # whoever started this closed it
