@@ -31,7 +31,7 @@ from earcli.data.decoded import crop_or_grey
 from earcli.data.manifest import Manifest, read_manifest
 from earcli.data.vectors import Origin, Vectors, write_vectors
 from earcli.files import write_csv
-from earcli.reporting.console import COLUMNS, ProgressBar, TrainingReport, show_table
+from earcli.reporting.console import COLUMNS, ProgressBar, Report, TrainingReport, show_table
 from earcli.reporting.streams import Outlet, lasting
 from earcli.reporting.tables import show_rows
 from earcli.surroundings import is_out_of_memory
@@ -382,6 +382,11 @@ def test_no_figure_is_cut_in_a_narrow_terminal(tmp_path: Path, width: int) -> No
         assert "…" not in "\n".join(lines)
     wide = screen(tmp_path, 100, lambda console: show_rows(console, [HEADER, *ROWS]))
     assert any("leak-copy" in line and "18" in line and "yes" in line for line in wide)
+
+
+def test_a_note_is_one_line_whatever_name_it_holds(tmp_path: Path) -> None:
+    lines = screen(tmp_path, 40, lambda console: Report(console, ProgressBar(console)).note("bad\nname \udcff"))
+    assert lines == ["bad�name �"]
 
 
 @pytest.mark.parametrize("columns", ["40", "1", "0"])
