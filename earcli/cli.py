@@ -2,9 +2,11 @@
 
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from shutil import get_terminal_size
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -29,11 +31,19 @@ from earcli.commands import (
     train,
 )
 from earcli.commands.bench import bench
-from earcli.errors import EarError
+from earcli.errors import EarError, RunError
+from earcli.reporting.streams import fill_closed, lasting
 from earcli.start import STARTED
+from earcli.surroundings import check_surroundings, is_out_of_memory
+
+# Typer's boxes cut off the names of options where there is little room
+COLUMNS = get_terminal_size().columns
+MARKUP: Literal["rich"] | None = "rich" if COLUMNS >= 60 else None
 
 app = typer.Typer(
     name="ear",
+    rich_markup_mode=MARKUP,
+    context_settings={"terminal_width": None if MARKUP else max(COLUMNS - 1, 20)},
     help="Learns the anatomy of the human ear from unlabelled pictures and hands it to other models.",
     no_args_is_help=True,
     add_completion=False,
@@ -55,6 +65,12 @@ def _root(
 ) -> None: ...
 
 
+def _show(error: EarError) -> None:
+    from earcli.reporting.console import show_error
+
+    show_error(str(error))
+
+
 def _register(command: Callable[..., None], parent: typer.Typer = app) -> None:
     """Adds a sub-command, with --debug, behind the one place where errors end."""
     signature = inspect.signature(command)
@@ -70,11 +86,15 @@ def _register(command: Callable[..., None], parent: typer.Typer = app) -> None:
                 command(*args, **kwargs)
             return
         try:
+            check_surroundings()
             command(*args, **kwargs)
         except EarError as error:
-            from earcli.reporting.console import show_error
-
-            show_error(str(error))
+            _show(error)
+            raise typer.Exit(1) from None
+        except (MemoryError, RuntimeError, ImportError) as error:
+            if not is_out_of_memory(error):
+                raise
+            _show(RunError("Memory ran out. Give a smaller --batch-size or --image-size, or end other programs."))
             raise typer.Exit(1) from None
 
     guarded.__signature__ = signature.replace(parameters=[*signature.parameters.values(), debug])  # type: ignore[attr-defined]
@@ -107,4 +127,12 @@ app.add_typer(bench)
 
 def main() -> None:
     """The entry point."""
-    sys.exit(app())
+    if os.environ.get("COLUMNS") == "0":  # rich would print nothing at all
+        del os.environ["COLUMNS"]
+    fill_closed()
+    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
+    try:
+        app()
+    except EarError as error:  # what the app itself prints, such as --help, could not be written
+        _show(error)
+        sys.exit(1)

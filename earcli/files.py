@@ -69,6 +69,21 @@ def flush_all(folder: Path) -> None:
         flush(path)
 
 
+def check_writable(folder: Path) -> None:
+    """Refuses a folder that cannot be made or written in: at the start of long work, not at its end. Leaves nothing.
+
+    Raises:
+        RunError: it cannot.
+    """
+    place = folder.absolute()
+    place = next(parent for parent in (place, *place.parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written ({error.strerror}). Give another folder.") from error
+
+
 def refuse_used_folder(folder: Path) -> None:
     """Raises `RunError` when there is anything at `folder` but an empty folder."""
     try:

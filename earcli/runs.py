@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from earcli.errors import CheckpointError, RunError
-from earcli.files import replacing, write_records
+from earcli.files import check_writable, replacing, write_records
 from earcli.knobs import Knobs
 
 if TYPE_CHECKING:
@@ -158,6 +158,19 @@ def create_run(run_dir: Path, run_name: str) -> RunFolder:
                 number += 1
     except OSError as error:
         raise RunError(f"{parent} cannot be written ({error.strerror}). Give another --run-dir.") from error
+
+
+def check_place(run_dir: Path, run_name: str) -> None:
+    """Refuses a place for a run before the work, that cannot be written or that TensorBoard cannot name.
+
+    Raises:
+        RunError: it is such a place.
+    """
+    try:
+        str(run_dir / run_name).encode()
+    except UnicodeEncodeError as error:
+        raise RunError(f"{run_dir / run_name} has a name that is not UTF-8. Give another folder.") from error
+    check_writable(run_dir / run_name)
 
 
 def find_checkpoint(wanted: str, run_dir: Path, kind: Kind | None = "teacher") -> Path:

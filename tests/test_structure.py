@@ -18,7 +18,7 @@ LAYERS = (
     ("reporting",),
     ("losses", "models", "data", "metrics"),
     ("runs",),
-    ("files", "detector_config"),
+    ("files", "detector_config", "surroundings"),
     ("config",),
     ("knobs",),
     ("errors", "start", "__init__"),

@@ -17,7 +17,7 @@ PCA_BYTES = 2**30
 
 
 def mean_image(pixels: Pixels) -> NDArray[np.float32]:
-    """The mean of crops (N, S, S, 3), memory-mapped or not, read in pieces; (S, S, 3) in [0, 1]."""
+    """The mean of crops (N, S, S, 3), in memory or not, read in pieces; (S, S, 3) in [0, 1]."""
     total = np.zeros(pixels.shape[1:])
     for start in range(0, len(pixels), CHUNK):
         total += pixels[start : start + CHUNK].sum(axis=0, dtype=np.float64)
@@ -28,7 +28,7 @@ def mean_image_psnr(train: Pixels, val: Pixels) -> float:
     """What guessing the mean training image for every validation image gives: mean over images, dB, data range 1.
 
     Args:
-        train, val: (N, S, S, 3), memory-mapped or not; read in pieces.
+        train, val: (N, S, S, 3), in memory or not; read in pieces.
     """
     mean = mean_image(train)
     values = []

@@ -152,6 +152,8 @@ def _peak_memory() -> int:
     if status.is_file():  # Linux's getrusage still counts what the parent held when it started this process
         lines = status.read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+    if sys.platform == "win32":  # no way to ask without another library
+        return 0
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -56,7 +56,7 @@ def map_batches(
 
     Args:
         function: gets images (B, 3, S, S) in [-1, 1] and what of `codes` is theirs; returns tensors, B first.
-        pixels: (N, S, S, 3) uint8, memory-mapped or not.
+        pixels: (N, S, S, 3) uint8, in memory or not.
         codes: further arrays, N first.
         what: what `progress` says is being done.
     """
@@ -76,7 +76,7 @@ def posteriors(model: EarVAE, pixels: Pixels, batch_size: int = 64, progress: Pr
     """The posterior of every crop, in eval mode, on the device that the model is on.
 
     Args:
-        pixels: (N, S, S, 3) uint8 at the model's image size, memory-mapped or not, as in `Crops.pixels`.
+        pixels: (N, S, S, 3) uint8 at the model's image size, in memory or not, as in `Crops.pixels`.
 
     Raises:
         CheckpointError: the teacher makes NaN or infinity of a crop.

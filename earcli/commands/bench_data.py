@@ -42,12 +42,15 @@ def data(
 
     from earcli.data.manifest import read_manifest
     from earcli.data.synthetic import write_set
-    from earcli.files import replacing
-    from earcli.reporting.benchmarks import set_markdown, set_table
+    from earcli.files import check_writable, replacing
+    from earcli.reporting.benchmarks import SET_HEADINGS, set_markdown, set_rows
     from earcli.reporting.console import ProgressBar
+    from earcli.reporting.tables import show_rows
     from earcli.training.bench_loader import measure_sets
 
     TrainConfig(image_size=image_size)  # refuses a side that no model has
+    if output is not None:
+        check_writable(output)
     console = Console(stderr=as_json)
     with ProgressBar(console) as progress, TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -63,4 +66,4 @@ def data(
     if as_json:
         typer.echo(json.dumps(result, indent=2))
         return
-    console.print(set_table(result))
+    show_rows(console, [SET_HEADINGS, *set_rows(result)])

@@ -52,9 +52,9 @@ def infer(
 
     from earcli.analysis.bench_infer import BACKENDS
     from earcli.commands.source import load_teacher
-    from earcli.files import replacing
+    from earcli.files import check_writable, replacing
     from earcli.reporting.console import ProgressBar
-    from earcli.reporting.tables import bench_facts, bench_markdown, bench_speeds, table_of
+    from earcli.reporting.tables import bench_facts, bench_markdown, bench_speeds, show_rows
 
     unknown = sorted(set(backend or ()) - set(BACKENDS))
     if unknown:
@@ -62,6 +62,7 @@ def infer(
     console = Console(stderr=as_json)
     teacher = load_teacher(checkpoint, run_dir, "cpu")
     folder = teacher.results(output, "bench")
+    check_writable(folder)
     chosen = [name for name in BACKENDS if name in (backend or BACKENDS)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with ProgressBar(console) as progress, TemporaryDirectory() as temporary:
@@ -74,9 +75,9 @@ def infer(
     if as_json:
         typer.echo(json.dumps(result, indent=2))
         return
-    console.print(table_of(bench_speeds(result)))
+    show_rows(console, bench_speeds(result))
     console.print()
-    console.print(table_of(bench_facts(result)))
+    show_rows(console, bench_facts(result))
     for name, reason in result["left_out"].items():
         console.print(f"without {name}: {reason}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"{result['checkpoint']}; {result['machine']}", soft_wrap=True, highlight=False, markup=False)

@@ -40,11 +40,12 @@ def train(
     import torch
     from rich.console import Console
 
-    from earcli.files import replacing
+    from earcli.files import check_writable, replacing
     from earcli.losses.perceptual import random_vgg
     from earcli.models.weights import read_trunk, read_vgg
-    from earcli.reporting.benchmarks import step_markdown, step_tables, title
+    from earcli.reporting.benchmarks import step_markdown, step_rows, title
     from earcli.reporting.console import ProgressBar
+    from earcli.reporting.tables import show_rows
     from earcli.training.bench import bench_train
     from earcli.training.precision import choose_precision
     from earcli.training.switches import check_switches
@@ -53,6 +54,8 @@ def train(
     check_switches(config)
     if config.batch_size == AUTO:
         raise ConfigError("--batch-size auto is for ear train. Give a number, whose step is measured.")
+    if output is not None:
+        check_writable(output)
     trunk = read_trunk(config.resnet_version, config.weights)
     drawn = "perceptual_weights" not in knobs and config.perceptual_weights == "imagenet"
     vgg = random_vgg(torch.Generator().manual_seed(0)) if drawn else read_vgg(config.perceptual_weights)
@@ -77,8 +80,8 @@ def train(
         typer.echo(json.dumps(result, indent=2))
         return
     console.print(title(result), soft_wrap=True, highlight=False)
-    for table in step_tables(result):
-        console.print(table)
+    for headings, rows in step_rows(result).items():
+        show_rows(console, [headings, *rows])
         console.print()
 
 

@@ -32,8 +32,10 @@ def check(
     from earcli.curation.check import check as check_sides
     from earcli.curation.check import is_harmful, open_sides, write_cleaned, write_report
     from earcli.curation.findings import KINDS
+    from earcli.files import check_writable
     from earcli.reporting.console import ProgressBar, printable, show_table
 
+    check_writable(output)
     console = Console(highlight=False, markup=False)
     with ProgressBar(console) as progress:
         sides = open_sides(manifests, root_dir, num_workers, progress)

@@ -17,7 +17,7 @@ from earcli.data.manifest import SubjectSource
 from earcli.data.views import view_dataset
 from earcli.detector_config import FinetuneConfig
 from earcli.errors import DataError
-from earcli.files import refuse_used_folder, write_records
+from earcli.files import check_writable, refuse_used_folder, write_records
 from earcli.models.checkpoints import open_checkpoint
 from earcli.models.detector import EarDetector
 from earcli.models.weights import checkpoint_config
@@ -45,6 +45,7 @@ def run_comparison(
         division: budgets, seeds and folds of a `Plan`.
     """
     refuse_used_folder(output)
+    check_writable(output)
     first = next(iter(starts.values()))
     path, content = open_checkpoint(first.checkpoint, first.run_dir)
     teacher = checkpoint_config(content, path, TrainConfig)

@@ -52,10 +52,11 @@ def embed(
     from earcli.commands.source import note_skipped
     from earcli.data.gather import gather_pictures
     from earcli.data.vectors import check_output, write_vectors
-    from earcli.files import check_replaceable, write_csv
+    from earcli.files import check_replaceable, check_writable, write_csv
     from earcli.reporting.console import ProgressBar, Report
 
     check_output(output)
+    check_writable(output.parent)
     sheets = None if clusters is None else output.with_name(f"{output.stem}-clusters")
     if sheets is not None:
         check_replaceable(sheets, "cluster_*.png")

@@ -107,17 +107,11 @@ def _torch_embedder(checkpoint: str, run_dir: Path, part: str, device: str) -> "
 
 def tiles_of(vectors: "Vectors", rows: Sequence[int], captions: Sequence[str]) -> "list[Tile]":
     """Pictures of a contact sheet; grey where the file is not there any more."""
-    import numpy as np
-
-    from earcli.data.images import BadPictureError, quiet_decoding, read_crop
+    from earcli.data.decoded import crop_or_grey
     from earcli.reporting.sheets import SIDE, Tile
 
     tiles = []
-    with quiet_decoding():
-        for row, caption in zip(rows, captions, strict=True):
-            try:
-                image = read_crop(Path(vectors.paths[row]), vectors.boxes[row], SIDE)
-            except BadPictureError as error:
-                image, caption = np.full((SIDE, SIDE, 3), 160, np.uint8), str(error)
-            tiles.append(Tile(image, caption))
+    for row, caption in zip(rows, captions, strict=True):
+        image, missing = crop_or_grey(Path(vectors.paths[row]), vectors.boxes[row], SIDE)
+        tiles.append(Tile(image, missing or caption))
     return tiles

@@ -14,7 +14,7 @@ from rich.console import Console
 from earcli import __version__
 from earcli.analysis.detection import Findings, find, mean_shape_nme
 from earcli.commands.source import Detector, load_detector, note_skipped
-from earcli.data.images import quiet_decoding, read_crop
+from earcli.data.decoded import crop_or_grey
 from earcli.data.labels import Labels, read_labels
 from earcli.data.views import view_dataset
 from earcli.errors import ConfigError, EarError
@@ -189,10 +189,8 @@ def _draw_worst(
     path: Path, labels: Labels, findings: Findings, rows: NDArray[np.int64], badness: NDArray[np.float64]
 ) -> None:
     window = findings.window[rows].double().numpy()
-    with quiet_decoding():
-        pixels = np.stack(
-            [read_crop(labels.manifest.locate(row), box, SIDE) for row, box in zip(rows, window, strict=True)]
-        )
+    shown = [crop_or_grey(labels.manifest.locate(row), box, SIDE) for row, box in zip(rows, window, strict=True)]
+    pixels = np.stack([crop for crop, _ in shown])
 
     def drawn(boxes: Any, points: Any, shown: Any = None) -> NDArray[np.uint8]:
         start, extent = window[:, None, :2], window[:, None, 2:]

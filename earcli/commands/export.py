@@ -1,6 +1,7 @@
 """`ear export`: a file that runs without `ear`, proved to compute the same."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -59,7 +60,7 @@ def export(
     from earcli.exporting.facts import Facts
     from earcli.exporting.parts import detector_part, make_part
     from earcli.models.weights import fingerprint
-    from earcli.reporting.tables import parity_line, parity_table
+    from earcli.reporting.tables import parity_line, parity_rows, show_rows
 
     console = Console(stderr=as_json)
     load = load_detector if part == "detector" else load_teacher
@@ -80,7 +81,7 @@ def export(
     if as_json:
         typer.echo(json.dumps({"path": str(target), **record}, indent=2))
         return
-    console.print(parity_table(record))
+    show_rows(console, parity_rows(record))
     console.print(parity_line(record), soft_wrap=True, highlight=False)
     size = record["bytes"] / 1e6
     console.print(
@@ -145,11 +146,12 @@ def detector_inputs(
 
 
 def parity_path(source: "Trained", target: Path) -> Path:
-    """The `parity.json` of the checkpoint's run; beside the export where the checkpoint lies in no run."""
+    """The `parity.json` of the checkpoint's run; beside the export where that is none, or cannot be written."""
     from earcli.errors import CheckpointError
     from earcli.exporting.export import PARITY_NAME
 
     try:
-        return source.results(None, "export") / PARITY_NAME
+        own = source.results(None, "export")
     except CheckpointError:
-        return target.parent / PARITY_NAME
+        own = target.parent
+    return (own if os.access(own.parent, os.W_OK) else target.parent) / PARITY_NAME

@@ -23,7 +23,7 @@ from earcli.models.detector import EarDetector
 from earcli.models.vae import EarVAE
 from earcli.models.weights import checkpoint_config, read_trunk
 from earcli.reporting.console import DETECTOR_COLUMNS, ProgressBar, Report, TrainingReport
-from earcli.runs import RunFolder
+from earcli.runs import RunFolder, check_place
 from earcli.start import lap
 from earcli.training.batch_size import check_batch_size
 from earcli.training.precision import choose_precision
@@ -39,6 +39,7 @@ def finetune(config: FinetuneConfig, resume: tuple[RunFolder, Path] | None = Non
     lap("imports")
     config = choose_precision(config)
     check_batch_size(config)
+    check_place(config.run_dir, config.run_name)
     console = Console(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
     with ProgressBar(console) as progress:
         report = TrainingReport(console, progress, DETECTOR_COLUMNS)

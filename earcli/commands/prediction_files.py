@@ -1,6 +1,7 @@
 """The folder that `ear predict` leaves."""
 
 import json
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from earcli.reporting.drawing import draw_ear
 
 FILES = ("predictions.json", "predictions.csv", "skipped.csv", "pictures")
 QUALITY = 92
+LONGEST_STEM = 240
+"""Bytes, which leave room for a number and an ending: names have up to 255."""
 
 
 @dataclass
@@ -45,7 +48,8 @@ class PredictionFiles:
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
         rows: list[list[Any]] = []
-        for result in results:
+        for found in results:
+            result = self._drawn(found, crops)
             if isinstance(result, Skipped):
                 self.skipped.append(result)
                 continue
@@ -55,8 +59,6 @@ class PredictionFiles:
             annotations.append(self._annotation(result))
             values = [*result.box.round(2), round(result.score, 4), *result.points.round(3).ravel()]
             rows.append([path, *(float(value) for value in values)])
-            if result.score >= self.threshold:
-                self._picture(path, result, crops)
         category = {"id": 1, "name": "ear", "keypoints": list(self.names), "skeleton": []}
         document = {"images": images, "annotations": annotations, "categories": [category]}
         (self.folder / "predictions.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -83,10 +85,21 @@ class PredictionFiles:
             "keypoints": flat,
         }
 
-    def _picture(self, path: str, found: Found, crops: Path | None) -> None:
+    def _drawn(self, found: Found | Skipped, crops: Path | None) -> Found | Skipped:
+        """Draws an ear that was found; says so where the picture went away after it was looked at."""
+        if isinstance(found, Found) and found.score >= self.threshold:
+            try:
+                self._picture(found, crops)
+            except BadPictureError as error:
+                return Skipped(found.index, self.manifest.paths[found.index], str(error))
+        return found
+
+    def _picture(self, found: Found, crops: Path | None) -> None:
         with quiet_decoding():
             image = read_picture(self.manifest.locate(found.index))
-        stem = Path(path).stem
+        stem = Path(self.manifest.paths[found.index]).stem
+        while len(os.fsencode(stem)) > LONGEST_STEM:
+            stem = stem[:-1]
         names = chain([f"{stem}.jpg"], (f"{stem}_{number}.jpg" for number in count(2)))
         name = next(name for name in names if name not in self.used)
         self.used.add(name)

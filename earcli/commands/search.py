@@ -51,9 +51,11 @@ def search(
     from rich.console import Console
 
     from earcli.data.vectors import read_vectors
+    from earcli.files import check_writable
 
     if output is not None and output.suffix != ".png":
         raise ConfigError(f"--output must end in .png, got {output.name}.")
+    check_writable((output or index).parent)
     console = Console(stderr=as_json)
     known = read_vectors(index)
     if queries:

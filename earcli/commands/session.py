@@ -21,7 +21,7 @@ from earcli.knobs import flag
 from earcli.models.checkpoints import open_checkpoint
 from earcli.models.weights import kind_of, read_trunk, read_vgg
 from earcli.reporting.console import ProgressBar, TrainingReport
-from earcli.runs import RunFolder
+from earcli.runs import RunFolder, check_place
 from earcli.start import lap
 from earcli.training.batch_size import check_batch_size
 from earcli.training.precision import choose_precision
@@ -66,6 +66,7 @@ def train(config: TrainConfig, resume: tuple[RunFolder, Path] | None = None) -> 
     config = choose_precision(config)
     check_switches(config)
     check_batch_size(config)
+    check_place(config.run_dir, config.run_name)
     # weights come before pictures, and both before Lightning, which takes seconds to import
     trunk = None if resume else read_trunk(config.resnet_version, config.weights)
     vgg = read_vgg(config.perceptual_weights) if config.perceptual_weight else None

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from earcli.curation.prepare import Prepared, Wishes
 from earcli.curation.scan import Facts
+from earcli.data.decoded import crop_or_grey
 from earcli.data.formats.columns import Columns
-from earcli.data.images import quiet_decoding, read_crop
 from earcli.data.manifest import write_columns
 from earcli.files import relative, write_csv
 from earcli.reporting.markdown import table
@@ -40,7 +40,9 @@ def write_prepared(folder: Path, final: Path, prepared: Prepared, wishes: Wishes
     rows_out = ((item.path, item.source, item.reason) for item in prepared.left_out)
     write_csv(folder / "left_out.csv", ("path", "source", "reason"), rows_out)
     save_image(folder / "contact_sheet.png", _contact_sheet(prepared, wishes.seed))
-    (folder / "data_card.md").write_text(data_card(prepared, wishes, names), encoding="utf-8")
+    (folder / "data_card.md").write_text(
+        data_card(prepared, wishes, names), encoding="utf-8", errors="backslashreplace"
+    )
     return names
 
 
@@ -64,8 +66,7 @@ def _contact_sheet(prepared: Prepared, seed: int) -> NDArray[np.uint8]:
     for title, side in (("train", ~prepared.held_out), ("validation", prepared.held_out)):
         drawn = np.sort(rng.permutation(np.flatnonzero(side))[: SHEET_ROWS * SHEET_COLUMNS])
         chosen = [prepared.samples[index] for index in drawn]
-        with quiet_decoding():
-            crops = [read_crop(Path(sample.path), np.array(sample.box), SHEET_SIDE) for sample in chosen]
+        crops = [crop_or_grey(Path(sample.path), np.array(sample.box), SHEET_SIDE)[0] for sample in chosen]
         rows += [
             (title if not start else "", crops[start : start + SHEET_COLUMNS])
             for start in range(0, len(crops), SHEET_COLUMNS)

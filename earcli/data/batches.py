@@ -42,7 +42,7 @@ class PixelDataset(Dataset[Any]):
     """Cached pixels and what belongs to them, read a whole batch at a time.
 
     Args:
-        pixels: (N, S, S, 3), memory-mapped or not.
+        pixels: (N, S, S, 3), in memory or not.
         columns: by name, tensors with N rows.
         manifest: where the pixels came from, N rows.
     """

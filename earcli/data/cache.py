@@ -1,4 +1,4 @@
-"""The pixel cache: every crop of a manifest, decoded once, as one memory-mapped uint8 array.
+"""The pixel cache: every crop of a manifest, decoded once, as one file of uint8.
 
 One entry is a folder `pixels-KEY/` of `pixels.u8`, N·S·S·3 bytes, and `entry.json`, which holds its checksum and is
 written last. Every start reads `pixels.u8` once, in order, to compare the checksum: any byte that differs is found.
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from earcli.data.images import BadPictureError, quiet_decoding, read_crop
 from earcli.data.manifest import Manifest
-from earcli.data.pixels import MappedPixels, Pixels
+from earcli.data.pixels import Pixels, StoredPixels
 from earcli.errors import DataError, RunError
 from earcli.files import replacing
 
@@ -48,7 +48,7 @@ class Crops:
     """The usable samples of a manifest.
 
     Attributes:
-        pixels: (N, S, S, 3) uint8, memory-mapped or decoded when asked for.
+        pixels: (N, S, S, 3) uint8, read or decoded when asked for.
         manifest: the N samples.
         skipped: the samples that were left out.
     """
@@ -69,7 +69,7 @@ def load_crops(
     progress: Progress | None = None,
     most_skipped: float = MAX_SKIPPED,
 ) -> Crops:
-    """Maps the crops of a manifest, decoding them first when `folder` does not hold them yet.
+    """Opens the crops of a manifest, decoding them first when `folder` does not hold them yet.
 
     Args:
         size: side of the square crops.
@@ -121,7 +121,7 @@ def _open(entry: Path, manifest: Manifest, size: int) -> Crops | None:
         skipped = [Skipped(**item) for item in facts["skipped"]]
         kept = kept_indices(skipped, manifest)
         shape = (len(kept), size, size, 3)
-        pixels = MappedPixels(entry / PIXELS, shape) if kept else np.empty(shape, np.uint8)
+        pixels = StoredPixels(entry / PIXELS, shape) if kept else np.empty(shape, np.uint8)
         whole = _checksum(entry / PIXELS) == facts["crc32"]
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -1,6 +1,7 @@
 """Crops without a cache: decoded from their files whenever they are asked for."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from earcli.data.cache import Crops, Progress, Skipped, check_skipped, decode_ch
 from earcli.data.images import BadPictureError, quiet_decoding, read_crop
 from earcli.data.manifest import Manifest
 from earcli.errors import DataError
+
+GREY = 160
 
 
 class DecodedPixels:
@@ -58,3 +61,12 @@ def decode_crops(manifest: Manifest, size: int, workers: int, progress: Progress
     check_skipped(skipped, manifest)
     usable = manifest.subset(kept_indices(skipped, manifest)) if skipped else manifest
     return Crops(DecodedPixels(usable, size, workers), usable, skipped)
+
+
+def crop_or_grey(path: Path, box: NDArray[np.float64], size: int) -> tuple[NDArray[np.uint8], str]:
+    """A crop (size, size, 3) to be looked at, and nothing; grey and the reason where it cannot be read any more."""
+    try:
+        with quiet_decoding():
+            return read_crop(path, box, size), ""
+    except BadPictureError as error:
+        return np.full((size, size, 3), GREY, np.uint8), str(error)

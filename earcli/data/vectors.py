@@ -131,12 +131,20 @@ def _write_parquet(path: Path, vectors: Vectors) -> None:
     import pyarrow.parquet
 
     columns, rows = vectors.rows()
-    data: dict[str, Any] = {name: [row[number] for row in rows] for number, name in enumerate(columns)}
+    data: dict[str, Any] = {name: [_utf8(row[number]) for row in rows] for number, name in enumerate(columns)}
     flat = pyarrow.array(vectors.values.reshape(-1))
     data["embedding"] = pyarrow.FixedSizeListArray.from_arrays(flat, vectors.values.shape[1])
     notes = {**{name: str(getattr(vectors.origin, name)) for name in NOTES}, "image_size": vectors.origin.image_size}
-    table = pyarrow.table(data).replace_schema_metadata({f"ear.{name}": str(value) for name, value in notes.items()})
-    pyarrow.parquet.write_table(table, path)
+    table = pyarrow.table(data).replace_schema_metadata(
+        {f"ear.{name}": _utf8(str(value)) for name, value in notes.items()}
+    )
+    with path.open("wb") as file:  # pyarrow opens no file whose name is not UTF-8
+        pyarrow.parquet.write_table(table, file)
+
+
+def _utf8(cell: Any) -> Any:
+    """Undecodable bytes of a file's name as escapes: Parquet takes UTF-8 only."""
+    return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell
 
 
 def read_vectors(path: Path) -> Vectors:

@@ -68,7 +68,7 @@ def write_folder(part: Part, folder: Path, facts: Facts) -> None:
         version=facts.ear_version,
         load=LOAD_ALL.format(name=folder.name) if part.name == "vae" else LOAD_PART,
     )
-    (folder / CARD_NAME).write_text(card, encoding="utf-8")
+    (folder / CARD_NAME).write_text(card, encoding="utf-8", errors="backslashreplace")
 
 
 def open_folder(part: Part, folder: Path) -> Runner:

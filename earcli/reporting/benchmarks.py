@@ -1,10 +1,7 @@
-"""Tables of what `ear bench train` and `ear bench data` measured. Plain data in, rich tables or Markdown out."""
+"""Tables of what `ear bench train` and `ear bench data` measured. Plain data in, rows or Markdown out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 Rows = list[tuple[str, ...]]
 
@@ -52,10 +49,6 @@ def title(result: Mapping[str, Any]) -> str:
     )
 
 
-def step_tables(result: Mapping[str, Any]) -> list[Table]:
-    return [_table(headings, rows) for headings, rows in step_rows(result).items()]
-
-
 def step_markdown(result: Mapping[str, Any]) -> str:
     return "\n".join([title(result), "", *(_markdown(*pair) for pair in step_rows(result).items())])
 
@@ -78,22 +71,9 @@ def set_rows(result: Mapping[str, Any]) -> Rows:
     ]
 
 
-def set_table(result: Mapping[str, Any]) -> Table:
-    return _table(SET_HEADINGS, set_rows(result))
-
-
 def set_markdown(result: Mapping[str, Any]) -> str:
     about = f"{result['image_size']} px, batch {result['batch_size']}, {result['num_workers']} threads that decode"
     return "\n".join([about, "", _markdown(SET_HEADINGS, set_rows(result))])
-
-
-def _table(headings: Sequence[str], rows: Rows) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False)
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*row)
-    return table
 
 
 def _markdown(headings: Sequence[str], rows: Rows) -> str:

@@ -19,7 +19,7 @@ from earcli.start import LOGGER
 Column = tuple[str, str, str, int]
 COLUMNS: tuple[Column, ...] = (
     ("epoch", "epoch", "d", 0),
-    ("train/loss", "train loss", ".4f", 0),
+    ("train/loss", "train loss", ".4f", 45),
     ("val/loss", "val loss", ".4f", 60),
     ("val/psnr", "PSNR dB", ".2f", 0),
     ("val/ssim", "SSIM", ".3f", 0),
@@ -86,7 +86,10 @@ def showing_start(started: float) -> Iterator[None]:
 
 
 def show_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; in a pipe, cells two spaces apart. The last column is text, and left out where it has no room."""
+    """A table; in a pipe, cells two spaces apart. The last column is text, and left out where it has no room.
+
+    Where the others have none either, each row becomes a block of lines.
+    """
     if not console.is_terminal:
         widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
         for row in (header, *rows):
@@ -94,6 +97,9 @@ def show_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[
             console.print("  ".join(cells).rstrip(), soft_wrap=True, highlight=False, markup=False)
         return
     taken = sum(max(map(len, column)) + 2 for column in zip(*(row[:-1] for row in (header, *rows)), strict=True))
+    if taken > console.width:
+        show_blocks(console, header, rows)
+        return
     shown = len(header) if console.width - taken >= LEAST_TEXT else len(header) - 1
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     for number, heading in enumerate(header[:shown]):
@@ -102,6 +108,15 @@ def show_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[
     for row in rows:
         table.add_row(*map(Text, row[:shown]))
     console.print(table, highlight=False)
+
+
+def show_blocks(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """For each row its first cell, and below it a line for every other one."""
+    for first, *cells in rows:
+        console.print(first, style="bold", soft_wrap=True, highlight=False, markup=False)
+        for name, cell in zip(header[1:], cells, strict=True):
+            if cell:
+                console.print(f"  {name}: {cell}", soft_wrap=True, highlight=False, markup=False)
 
 
 class ProgressBar:
@@ -145,7 +160,7 @@ class Report:
 
     def note(self, text: str) -> None:
         """Shows one line, not wrapped."""
-        self.console.print(text, soft_wrap=True, highlight=False, markup=False)
+        self.console.print(printable(text), soft_wrap=True, highlight=False, markup=False)
 
 
 class TrainingReport(Report):

@@ -1,31 +1,30 @@
-"""Tables of results. Plain data in, rich tables out."""
+"""Tables of results. Plain data in, rich tables or their rows out."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from earcli.reporting.console import printable, show_blocks
 
-def parity_table(record: Mapping[str, Any]) -> Table:
-    """What `earcli.exporting.export.note_parity` returns, a row an output."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False)
-    table.add_column("output")
-    for heading in ("max |a−b|", "relative", "cosine"):
-        table.add_column(heading, justify="right")
+ANY_WIDTH = 10_000
+
+
+def parity_rows(record: Mapping[str, Any]) -> list[list[str]]:
+    """What `earcli.exporting.export.note_parity` returns: a header, then a row an output."""
+    rows = [["output", "max |a−b|", "relative", "cosine"]]
     for name, value in record["outputs"].items():
-        cells = f"{value['max_abs']:.1e}", f"{value['relative']:.1e}", f"{value['cosine']:.6f}"
-        table.add_row(name, *cells)
+        rows.append([name, f"{value['max_abs']:.1e}", f"{value['relative']:.1e}", f"{value['cosine']:.6f}"])
     bound = record["tolerance"]
-    table.add_section()
-    table.add_row("tolerance", "", f"{bound['relative']:.0e}", f"{bound['cosine']:g}", style="dim")
-    return table
+    return [*rows, ["tolerance", "", f"{bound['relative']:.0e}", f"{bound['cosine']:g}"]]
 
 
 def parity_line(record: Mapping[str, Any]) -> str:
-    """What `parity_table` was measured on, and how alike the reconstructions are."""
+    """What `parity_rows` was measured on, and how alike the reconstructions are."""
     text = f"{record['images']} real crops at batches {', '.join(map(str, record['batches']))}"
     level = record["psnr_db"]
     if level is None:
@@ -35,7 +34,7 @@ def parity_line(record: Mapping[str, Any]) -> str:
 
 def neighbour_table(query: str, found: Sequence[Mapping[str, Any]]) -> Table:
     """The neighbours of one query, the nearest first: `path`, `distance`, `subject` or None each."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False, title=Text(query), title_justify="left")
+    table = Table(box=SIMPLE_HEAD, show_edge=False, title=Text(printable(query)), title_justify="left")
     table.add_column("", justify="right")
     table.add_column("distance", justify="right")
     named = any(hit["subject"] for hit in found)
@@ -43,8 +42,8 @@ def neighbour_table(query: str, found: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column("subject", overflow="fold")
     table.add_column("picture", overflow="fold")
     for rank, hit in enumerate(found, 1):
-        subject = [Text(hit["subject"] or "")] if named else []
-        table.add_row(str(rank), f"{hit['distance']:.4f}", *subject, Text(hit["path"]))
+        subject = [Text(printable(hit["subject"] or ""))] if named else []
+        table.add_row(str(rank), f"{hit['distance']:.4f}", *subject, Text(printable(hit["path"])))
     return table
 
 
@@ -108,14 +107,18 @@ def bench_facts(result: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def table_of(rows: Sequence[Sequence[str]]) -> Table:
-    """A header and rows as a table; names to the left, numbers to the right."""
+def show_rows(console: Console, rows: Sequence[Sequence[str]]) -> None:
+    """Rows under a header as a table, names to the left, numbers to the right; as blocks where that is too wide."""
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     for number, heading in enumerate(rows[0]):
         table.add_column(heading, justify="right" if number else "left")
     for row in rows[1:]:
         table.add_row(*row)
-    return table
+    least = console.measure(table, options=console.options.update(width=ANY_WIDTH)).minimum
+    if least <= console.width:
+        console.print(table, highlight=False)
+    else:
+        show_blocks(console, rows[0], rows[1:])
 
 
 def bench_markdown(result: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 import ctypes
 import re
-import resource
 import sys
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def keep_freed_memory() -> None:
 
 
 def resident_memory(device: torch.device) -> int:
-    """Bytes that tensors hold on a CUDA device, or that this whole process holds on the CPU."""
+    """Bytes that tensors hold on a CUDA device, or that this whole process holds on the CPU; 0 on Windows."""
     return torch.cuda.memory_allocated() if device.type == "cuda" else _status("VmRSS")
 
 
@@ -40,11 +39,15 @@ def restart_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     elif sys.platform == "linux":
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def _status(name: str) -> int:
+    if sys.platform == "win32":  # no way to ask without another library
+        return 0
     if sys.platform != "linux":  # the peak is all that other systems tell, macOS in bytes
+        import resource  # which Windows does not have
+
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"), re.MULTILINE)
     return int(found[1]) * 1024 if found else 0

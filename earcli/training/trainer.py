@@ -37,7 +37,7 @@ from earcli.training.teacher import TeacherModule
 Module = TypeVar("Module", bound=EarModule)
 Config = TypeVar("Config", bound=AnyRunConfig)
 EXPECTED_WARNINGS = (
-    ".*does not have many workers.*",  # batches are copies out of a memory map
+    ".*does not have many workers.*",  # batches are read from one file
     ".*dataloader is not resumable.*",  # it is: PixelDataModule starts it at the right batch
     ".*in eval mode at the start of training.*",  # frozen layers are
     ".*sync_dist=True.*",  # what is logged is already over all processes
