@@ -8,17 +8,16 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
-from zipfile import BadZipFile
 
 import torch
 import torchvision
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from earcli.errors import CheckpointError, ConfigError, DamagedError, WeightsError
 from earcli.knobs import Knobs
+from earcli.models.torchfile import read_safetensors, read_torch_file
 from earcli.runs import Kind
+from earcli.unpickling import ForbiddenError
 
 CONNECT_SECONDS = 10
 AnyKnobs = TypeVar("AnyKnobs", bound=Knobs)
@@ -40,21 +39,23 @@ def read_checkpoint(path: str | Path, wanted: Kind | None = "teacher") -> dict[s
         CheckpointError: the file is missing, damaged, of another kind, not one of `ear`'s, or would run code.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist. Give --checkpoint a file, last.ckpt or best.")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
+        checkpoint = read_torch_file(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist. Give --checkpoint a file, last.ckpt or best.") from error
+    except (ForbiddenError, pickle.UnpicklingError) as error:
+        reason = f" ({error})" if isinstance(error, ForbiddenError) else ""
         raise CheckpointError(
-            f"{path} holds more than tensors and plain values, and none of it was run. "
+            f"{path} holds more than tensors and plain values{reason}, and none of it was run. "
             "Only checkpoints that ear wrote can be read."
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, BadZipFile) as error:
-        # what torch says of a file that is no zip archive speaks of its own options
-        reason = "no archive of torch" if "mmap" in str(error) else f"{type(error).__name__}: {error}".splitlines()[0]
-        raise DamagedError(f"{path} is damaged or no checkpoint ({reason}). Take an older one.") from error
+    except Exception as error:  # a damaged file can raise anything
+        raise DamagedError(f"{path} is damaged or no checkpoint ({_reason(error)}). Take an older one.") from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
         raise CheckpointError(f"{path} is not a checkpoint of ear: it has no state_dict and hyper_parameters.")
+    state = checkpoint["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path} is damaged: its state_dict holds more than weights. Take an older one.")
     if not isinstance(checkpoint["hyper_parameters"], dict) or "latent_dim" not in checkpoint["hyper_parameters"]:
         raise CheckpointError(f"{path} is not a teacher's checkpoint: its hyper-parameters lack latent_dim.")
     kind = kind_of(checkpoint["hyper_parameters"])
@@ -85,7 +86,7 @@ def model_state(checkpoint: Mapping[str, Any], path: str | Path, model: nn.Modul
     state = checkpoint["state_dict"]
     prefix = AVERAGE_PREFIX if any(key.startswith(AVERAGE_PREFIX) for key in state) else MODEL_PREFIX
     result = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    _check_fit(result, model.state_dict(), f"{path} does not hold the teacher that it describes", CheckpointError)
+    check_fit(result, model.state_dict(), f"{path} does not hold the teacher that it describes", CheckpointError)
     for key, value in result.items():
         if not torch.isfinite(value).all():
             raise CheckpointError(f"{path} holds NaN or infinity in {key}. Take an older checkpoint.")
@@ -116,7 +117,7 @@ def read_trunk(resnet_version: str, source: str) -> dict[str, Tensor] | None:
     # old files of torchvision do not count batches; batch norm does without
     ignored = ("fc.weight", "fc.bias", "num_batches_tracked")
     wanted = {key: value for key, value in wanted.items() if not key.endswith(ignored)}
-    _check_fit(state, wanted, f"--weights {source} does not fit {resnet_version}", WeightsError)
+    check_fit(state, wanted, f"--weights {source} does not fit {resnet_version}", WeightsError)
     return {key: value for key, value in state.items() if not key.startswith("fc.")}
 
 
@@ -145,25 +146,24 @@ def read_pretrained(option: str, source: str, url: str) -> dict[str, Tensor]:
         WeightsError: it is missing and cannot be fetched, is damaged, or would run code.
     """
     path = _fetch(option, url) if source == "imagenet" else Path(source)
-    if not path.is_file():
-        raise WeightsError(f"{option} {source}: no such file. Give imagenet, none, or a .pth or .safetensors file.")
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        pickle.UnpicklingError,
-        SafetensorError,
-    ) as error:
-        raise WeightsError(f"{option}: {path} is damaged or holds more than tensors. Fetch it anew.") from error
+        state = read_safetensors(path) if path.suffix == ".safetensors" else read_torch_file(path)
+    except FileNotFoundError as error:
+        raise WeightsError(
+            f"{option} {source}: no such file. Give imagenet, none, or a .pth or .safetensors file."
+        ) from error
+    except Exception as error:  # a damaged file can raise anything
+        raise WeightsError(
+            f"{option}: {path} is damaged or holds more than tensors ({_reason(error)}). Fetch it anew."
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{option}: {path} must hold a state dict, names to tensors.")
     return state
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:120]
 
 
 def _cached(url: str) -> Path:
@@ -192,12 +192,13 @@ def _fetch(option: str, url: str) -> Path:
     return path
 
 
-def _check_fit(
+def check_fit(
     state: Mapping[str, Tensor],
     wanted: Mapping[str, Tensor],
     what: str,
     error: type[CheckpointError | WeightsError],
 ) -> None:
+    """Raises `error` when weights are missing or have another shape than wanted; `what` is how its message begins."""
     missing = [key for key in wanted if key not in state]
     if missing:
         raise error(f"{what}: {len(missing)} of {len(wanted)} weights are missing, such as {missing[0]}.")

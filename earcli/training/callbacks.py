@@ -65,7 +65,7 @@ class Bookkeeper(Callback):
         self.claim: FileLock | None = None
         self.busy = self.waited = 0.0
         self.batches = 0
-        self.stepped = False
+        self.stepped = self.begun = False
 
     def setup(self, trainer: Trainer, module: Any, stage: str) -> None:
         if self.run is None:
@@ -86,6 +86,7 @@ class Bookkeeper(Callback):
         return self.run.last
 
     def on_train_start(self, trainer: Trainer, module: Any) -> None:
+        self.begun = True
         self.mark = time.perf_counter()
         if trainer.is_global_zero and self.run is not None:
             # what a run since resumed has shown of later epochs goes
