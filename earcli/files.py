@@ -15,6 +15,8 @@ from earcli.errors import RunError
 # what makes a spreadsheet read a cell as a formula, in either width (OWASP, "CSV Injection"), and our own guard
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 GUARD = "'"
+SHOWN_NAME = 40
+"""Characters of a file's name in that of its temporary one, which must not be longer than 255 bytes either."""
 
 
 @contextmanager
@@ -27,7 +29,7 @@ def replacing(path: Path, before: Path | None = None) -> Iterator[Path]:
     Raises:
         RunError: it cannot be written; what was at `path` before is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name[:SHOWN_NAME]}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

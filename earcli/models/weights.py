@@ -184,7 +184,7 @@ def _fetch(option: str, url: str) -> Path:
         torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rsplit("-", 1)[-1])
     except (OSError, urllib.error.URLError, RuntimeError) as error:
         raise WeightsError(
-            f"{option} imagenet: {path.name} is not on this machine and cannot be fetched. "
+            f"{option} imagenet: {path.name} is not on this machine and cannot be fetched ({_reason(error)}). "
             f"Download {url} to {path}, or give {option} none."
         ) from error
     finally:
