@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from earcli.errors import ConfigError
+from earcli.reading import read_plain, shown
+
+MOST_BYTES = 64 << 10
 
 Check = Callable[[Any], str | None]
 """Returns what was wanted, as words that follow "must be", or None when the value is fine."""
@@ -109,11 +112,16 @@ class Knobs:
         import yaml  # only these two methods need it, and `ear --help` calls neither
 
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            text = read_plain(path, MOST_BYTES).decode("utf-8")
+            if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+                raise ConfigError(f"--config {path} refers to itself (*name), which a few lines could do without end.")
+            values = yaml.safe_load(text)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"--config {path} cannot be read: {error}.") from error
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--config {path} is not YAML: {' '.join(str(error).split())}.") from error
+        except ConfigError:
+            raise
+        except Exception as error:  # PyYAML raises anything, from its own errors to those of int() and of dates
+            raise ConfigError(f"--config {path} is not YAML: {' '.join(str(error).split())[:200]}.") from error
         if not isinstance(values, dict):
             raise ConfigError(f"--config {path} must hold `name: value` lines, got {type(values).__name__}.")
         return cls.read_plain(values, f"--config {path}")
@@ -129,7 +137,7 @@ class Knobs:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 remedy = f"; did you mean {near[0]}?" if near else "."
-                raise ConfigError(f"{source} has {key!r}, which is no knob{remedy}")
+                raise ConfigError(f"{source} has {shown(key)}, which is no knob{remedy}")
             word = known[name].get(value) if isinstance(value, str) else None
             result[name] = _typed(value, hints[name], f"{source}: {name}") if word is None else word
         return result
@@ -153,11 +161,13 @@ def flag(name: str) -> str:
 
 
 def _typed(value: Any, wanted: Any, where: str) -> Any:
+    if not isinstance(value, str | int | float | None):
+        raise ConfigError(f"{where} must be text or a number, got {shown(value)}.")
     if get_origin(wanted) is Literal:
         # YAML reads an unquoted 32 as a number
         if str(value) in get_args(wanted):
             return str(value)
-        raise ConfigError(f"{where} must be one of {', '.join(get_args(wanted))}, got {value!r}.")
+        raise ConfigError(f"{where} must be one of {', '.join(get_args(wanted))}, got {shown(value)}.")
     if get_origin(wanted) in (Union, types.UnionType):
         return None if value is None else _typed(value, get_args(wanted)[0], where)
     if wanted is Path and isinstance(value, str):
@@ -171,4 +181,4 @@ def _typed(value: Any, wanted: Any, where: str) -> Any:
             pass
     if wanted in (int, bool) and type(value) is wanted:
         return value
-    raise ConfigError(f"{where} must be of type {wanted.__name__.lower()}, got {value!r}.")
+    raise ConfigError(f"{where} must be of type {wanted.__name__.lower()}, got {shown(value)}.")

@@ -10,8 +10,10 @@ from typing import Any, Literal
 from earcli.errors import CheckpointError, RunError
 from earcli.files import replacing, write_records
 from earcli.knobs import Knobs
+from earcli.reading import read_plain
 
 Kind = Literal["teacher", "detector"]
+METRICS_BYTES = 64 << 20
 BEST_NAME = re.compile(r"epoch=(\d+)-val_loss=(-?[\d.]+)\.ckpt$")
 
 
@@ -33,7 +35,7 @@ class RunFolder:
     def kind(self) -> Kind:
         """What was trained here, by the knobs in `hparams.yaml`; a teacher where they are gone."""
         try:
-            knobs = (self.path / "hparams.yaml").read_text(encoding="utf-8")
+            knobs = read_plain(self.path / "hparams.yaml").decode("utf-8")
         except (OSError, UnicodeDecodeError):
             return "teacher"
         return "detector" if re.search(r"^landmarks:", knobs, re.MULTILINE) else "teacher"
@@ -84,8 +86,11 @@ class RunFolder:
         """
         rows: list[dict[str, Any]] = []
         if self.metrics.is_file():
-            with self.metrics.open(encoding="utf-8", newline="") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < record["epoch"]]
+            try:
+                lines = read_plain(self.metrics, METRICS_BYTES).decode("utf-8").splitlines()
+                rows = [row for row in csv.DictReader(lines) if int(row["epoch"]) < record["epoch"]]
+            except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+                raise RunError(f"{self.metrics} is not what ear writes ({error}). Move it away.") from error
         rows.append({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in record.items()})
         write_records(self.metrics, rows)
 

@@ -100,7 +100,7 @@ def bad_pictures(folder: Path) -> dict[str, tuple[Path, list[float]]]:
         "empty file": (folder / "empty.png", everything),
         "not a picture": (folder / "text.png", everything),
         "limit": (folder / "bomb.png", everything),
-        "unreadable (IsADirectoryError": (folder / "folder.png", everything),
+        "is no plain file": (folder / "folder.png", everything),
         "lies outside the picture of 60×40": (good, [60, 0, 5, 5]),
         "box of 0×5 pixels is empty": (good, [0, 0, 0, 5]),
         "box of -4×5 pixels is empty": (good, [9, 0, -4, 5]),

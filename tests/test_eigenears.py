@@ -88,10 +88,7 @@ def test_a_space_is_kept_in_a_file_without_pickle(codes: Array, tmp_path: Path) 
     assert (again.total_variance, again.images) == (space.total_variance, 200)
 
 
-def test_a_file_that_is_no_space_is_refused_and_runs_nothing(
-    codes: Array, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(eigenears, "MOST_BYTES", 2**20)
+def test_a_file_that_is_no_space_is_refused_and_runs_nothing(codes: Array, tmp_path: Path) -> None:
     fit_eigenears(codes, 4).save(tmp_path / "good.npz")
     whole = (tmp_path / "good.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])

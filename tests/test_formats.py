@@ -239,6 +239,6 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, name: str, size: i
 
 def test_a_folder_or_nothing_in_place_of_a_manifest_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "m.csv").mkdir()
-    for name, message in (("m.csv", "is no file"), ("no.json", "does not exist")):
+    for name, message in (("m.csv", "is no plain file"), ("no.json", "does not exist")):
         with pytest.raises(ManifestError, match=message):
             read_manifest(tmp_path / name)

@@ -21,7 +21,7 @@ LAYERS = (
     ("files", "detector_config"),
     ("config",),
     ("knobs",),
-    ("errors", "start", "__init__"),
+    ("errors", "start", "reading", "unpickling", "__init__"),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 

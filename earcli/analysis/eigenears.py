@@ -1,6 +1,5 @@
 """Eigenears: the principal components of latent codes. Arrays in, arrays out."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -9,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA, IncrementalPCA
 
+from earcli.data.arrays import read_arrays
 from earcli.errors import ConfigError, DataError
 
 Floats = NDArray[np.float32]
 
 WHOLE_BYTES = 2**29
-MOST_BYTES = 2**30
 ARRAYS = ("mean", "components", "variances", "total_variance", "images")
 CONSTANT = 1e-6
 
@@ -79,20 +78,17 @@ class EigenEars:
             DataError: the file is missing, damaged, or something else.
         """
         try:
-            with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-                if sum(item.file_size for item in archive.infolist()) > MOST_BYTES:
-                    raise DataError(f"{path} holds more than eigenears ever do. Make them with ear eigenears.")
-                file.seek(0)
-                with np.load(file, allow_pickle=False) as arrays:
-                    mean, components, variances, total, images = (arrays[name] for name in ARRAYS)
+            arrays = read_arrays(path)
+            mean, components, variances = (np.asarray(arrays[name], np.float32) for name in ARRAYS[:3])
+            total, images = float(arrays["total_variance"]), int(arrays["images"])
             fits = mean.shape == components.shape[1:] and variances.shape == components.shape[:1]
-        except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        except Exception as error:  # a damaged archive can raise anything
             raise DataError(
                 f"{path} holds no eigenears ({type(error).__name__}). Make them with ear eigenears."
             ) from error
         if not fits:
             raise DataError(f"{path} holds arrays that do not fit together. Make them anew with ear eigenears.")
-        return cls(mean, components, variances, float(total), int(images))
+        return cls(mean, components, variances, total, images)
 
 
 def fit_eigenears(codes: Floats, components: int) -> EigenEars:

@@ -17,6 +17,7 @@ from earcli.reporting.drawing import draw_ear
 
 FILES = ("predictions.json", "predictions.csv", "skipped.csv", "pictures")
 QUALITY = 92
+LONGEST_STEM = 200
 
 
 @dataclass
@@ -86,7 +87,7 @@ class PredictionFiles:
     def _picture(self, path: str, found: Found, crops: Path | None) -> None:
         with quiet_decoding():
             image = read_picture(self.manifest.locate(found.index))
-        stem = Path(path).stem
+        stem = Path(path).stem[:LONGEST_STEM]
         names = chain([f"{stem}.jpg"], (f"{stem}_{number}.jpg" for number in count(2)))
         name = next(name for name in names if name not in self.used)
         self.used.add(name)

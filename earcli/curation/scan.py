@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
 from earcli.data.cache import Progress
-from earcli.data.images import BadPictureError, crop_picture, quiet_decoding, read_header, read_picture
+from earcli.data.images import MOST_BYTES, BadPictureError, crop_picture, quiet_decoding, read_header, read_picture
 from earcli.errors import RunError
+from earcli.reading import check_plain
 
 VERSION = 1
+NOTE_BYTES = 64 << 10
 CHUNK = 256
 THUMBNAIL = 32
 SHARPNESS_SIDE = 64
@@ -58,19 +60,20 @@ class Facts:
     thumbnail: str = ""
 
 
+NOTHING = Facts()
+
+
 def examine(path: Path, box: NDArray[np.float64]) -> Facts:
     """Opens one sample's picture; never raises for what a file may hold."""
     known: dict[str, Any] = {}
     try:
-        if path.exists() and not path.is_file():
-            raise BadPictureError("not a file")  # reading from a pipe would wait for ever
+        check_plain(path, MOST_BYTES)
         with path.open("rb") as file:
             known["checksum"] = hashlib.file_digest(file, "sha256").hexdigest()
-    except BadPictureError as error:
-        return Facts(fault=error.kind, detail=str(error))
-    except (OSError, ValueError) as error:
-        missing = isinstance(error, FileNotFoundError | ValueError)
-        return Facts("missing", "no such file") if missing else Facts("unreadable", f"unreadable ({error})")
+    except (FileNotFoundError, ValueError):
+        return Facts("missing", "no such file")
+    except OSError as error:
+        return Facts("unreadable", f"unreadable ({error.strerror})")
     try:
         image = read_picture(path)
         known["format"], known["orientation"] = read_header(path)
@@ -174,13 +177,13 @@ def _read_notes(notes: Path | None) -> dict[str, Facts]:
     known: dict[str, Facts] = {}
     if notes is None or not notes.is_file():
         return known
-    names = {item.name for item in fields(Facts)}
-    with notes.open(encoding="utf-8") as file:
-        for line in file:
+    with notes.open("rb") as file:
+        while line := file.readline(NOTE_BYTES):
             try:
                 key, values = json.loads(line)
-                if values.keys() == names:
-                    known[key] = Facts(**{**values, "size": tuple(values["size"]), "crop": tuple(values["crop"])})
-            except (ValueError, TypeError, AttributeError):
+                facts = Facts(**{**values, "size": tuple(values["size"]), "crop": tuple(values["crop"])})
+                if all(type(value) is type(getattr(NOTHING, name)) for name, value in vars(facts).items()):
+                    known[key] = facts
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 continue  # empty, or the line in which a scan was killed
     return known

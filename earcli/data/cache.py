@@ -23,12 +23,14 @@ from earcli.data.manifest import Manifest
 from earcli.data.pixels import MappedPixels, Pixels
 from earcli.errors import DataError, RunError
 from earcli.files import replacing
+from earcli.reading import LARGE, check_plain, read_plain
 
 VERSION = 1
 MAX_SKIPPED = 0.05
 CHUNK = 256
 PIXELS = "pixels.u8"
 READ_BYTES = 2**20
+ENTRY_BYTES = 2**30
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -117,13 +119,14 @@ def _key(manifest: Manifest, size: int) -> str:
 def _open(entry: Path, manifest: Manifest, size: int) -> Crops | None:
     """The entry, or None when it is not there or not as it was written."""
     try:
-        facts = json.loads((entry / "entry.json").read_text(encoding="utf-8"))
+        facts = json.loads(read_plain(entry / "entry.json", ENTRY_BYTES))
         skipped = [Skipped(**item) for item in facts["skipped"]]
         kept = kept_indices(skipped, manifest)
         shape = (len(kept), size, size, 3)
+        check_plain(entry / PIXELS, LARGE)
         pixels = MappedPixels(entry / PIXELS, shape) if kept else np.empty(shape, np.uint8)
         whole = _checksum(entry / PIXELS) == facts["crc32"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return Crops(pixels, manifest.subset(kept) if skipped else manifest, skipped) if whole else None
 

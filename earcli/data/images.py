@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from earcli.errors import DataError
+from earcli.reading import check_plain
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".jp2", ".avif")
 """The endings of pictures, in small letters."""
+MOST_BYTES = 512 << 20
+"""Of a file: as much as a picture at Pillow's limit has, uncompressed, 16 bits a channel."""
 ORIENTATION = 0x0112
 """The EXIF tag that says how the camera was held; 1 is upright."""
 TURNED = (5, 6, 7, 8)
@@ -63,7 +67,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     Raises:
         BadPictureError: as `read_picture`.
     """
-    with _reasons(), Image.open(path) as image:
+    with _opened(path) as image:
         if image.format == "TIFF":
             return read_picture(path).size
         turned = image.getexif().get(ORIENTATION, 1) in TURNED
@@ -76,7 +80,7 @@ def read_header(path: Path) -> tuple[str, int]:
     Raises:
         BadPictureError: as `read_picture`.
     """
-    with _reasons(), Image.open(path) as image:
+    with _opened(path) as image:
         return image.format or "", image.getexif().get(ORIENTATION, 1)
 
 
@@ -86,21 +90,24 @@ def read_picture(path: Path) -> Image.Image:
     Raises:
         BadPictureError: the file is missing, no picture, truncated, or over Pillow's bomb limit.
     """
-    with _reasons():
-        if path.stat().st_size == 0:
-            raise BadPictureError("empty file", "empty")
-        with Image.open(path) as image:
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit is not None and image.width * image.height > limit:
-                raise BadPictureError(f"{image.width}×{image.height} pixels are over the limit of {limit}", "too-large")
-            return _to_rgb(ImageOps.exif_transpose(image))
+    with _opened(path) as image:
+        return _to_rgb(ImageOps.exif_transpose(image))
 
 
 @contextmanager
-def _reasons() -> Iterator[None]:
-    """Turns whatever reading a picture raises into a `BadPictureError`."""
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Opens a picture file, and turns whatever reading it raises into a `BadPictureError`.
+
+    Its content must be of a format that `SUFFIXES` promises: Pillow would find more, and run Ghostscript for some.
+    """
     try:
-        yield
+        if check_plain(path, MOST_BYTES) == 0:
+            raise BadPictureError("empty file", "empty")
+        with Image.open(path, formats=_formats()) as image:
+            limit = Image.MAX_IMAGE_PIXELS
+            if limit is not None and image.width * image.height > limit:
+                raise BadPictureError(f"{image.width}×{image.height} pixels are over the limit of {limit}", "too-large")
+            yield image
     except BadPictureError:
         raise
     except FileNotFoundError as error:
@@ -111,15 +118,24 @@ def _reasons() -> Iterator[None]:
         raise BadPictureError("not a picture that Pillow can read", "foreign") from error
     except Exception as error:  # a damaged file can raise anything from any decoder
         kind = "truncated" if "truncated" in str(error) else "unreadable"
-        raise BadPictureError(f"unreadable ({type(error).__name__}: {error})", kind) from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise BadPictureError(f"unreadable ({type(error).__name__}: {reason})", kind) from error
+
+
+@cache
+def _formats() -> list[str]:
+    """Pillow's names for what `SUFFIXES` promises, as far as this Pillow knows it."""
+    known = Image.registered_extensions()
+    return sorted({known[suffix] for suffix in SUFFIXES if suffix in known})
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         # 16-bit grey: convert() would clip everything above 255 to white
-        values = np.asarray(image, dtype=np.float64)
-        scale = 256 if values.max(initial=0) > 255 else 1
-        image = Image.fromarray((values / scale).clip(0, 255).astype(np.uint8))
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64), copy=False)
+        if values.max(initial=0) > 255:
+            values /= 256
+        image = Image.fromarray(values.clip(0, 255, out=values).astype(np.uint8))
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))

@@ -14,7 +14,7 @@ from earcli.data.formats.columns import Keypoints, numbered
 from earcli.data.formats.pts import read_pts_folder
 from earcli.data.gather import gather_pictures
 from earcli.data.images import BadPictureError, picture_size, pixel_box
-from earcli.data.manifest import Manifest, as_manifest, read_manifest
+from earcli.data.manifest import Manifest, as_manifest, read_manifest, why_not_a_picture
 from earcli.errors import DataError
 
 MOST_SKIPPED = 0.2
@@ -179,7 +179,8 @@ def _check(
 
 def _backgrounds(path: Path, root: Path, folder: Path | None) -> list[str]:
     """Absolute paths of the pictures without an ear."""
-    own = read_backgrounds(path) if path.suffix.lower() == ".json" else []
+    named = read_backgrounds(path) if path.suffix.lower() == ".json" else []
+    own = [name for name in named if why_not_a_picture(name) is None]
     more = gather_pictures([folder]).paths if folder is not None else []
     return [str((root / name).absolute()) for name in own] + more
 

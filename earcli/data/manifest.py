@@ -1,9 +1,10 @@
 """Manifests: which pictures a set holds, whichever kind of file says so."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,9 @@ from earcli.data.formats.coco import read_coco, write_coco
 from earcli.data.formats.columns import Columns, Refuse
 from earcli.data.formats.npy import read_npy, write_npy
 from earcli.data.formats.table import read_table, write_table
+from earcli.data.images import SUFFIXES
 from earcli.errors import ManifestError
+from earcli.reading import shown
 
 SubjectSource = Literal["column", "folder", "none"]
 
@@ -31,15 +34,6 @@ class Manifest(Columns):
     def locate(self, index: int) -> Path:
         """The file of one sample."""
         return self.root / self.paths[index]
-
-    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> "Manifest":
-        """The samples at `indices`, in that order."""
-        chosen: dict[str, Any] = {"boxes": self.boxes[list(indices)]}
-        for item in fields(Columns):
-            column = getattr(self, item.name)
-            if isinstance(column, list):
-                chosen[item.name] = [column[i] for i in indices]
-        return replace(self, **chosen)
 
     def limit(self, count: int | None, seed: int) -> "Manifest":
         """So many samples, drawn by `seed`, in the manifest's order; all of them for None."""
@@ -85,12 +79,42 @@ def read_manifest(path: Path, root: Path | None = None, refuse: Refuse | None = 
         ManifestError: it is missing, carries code, is of another form, or names no picture.
     """
     columns = read_columns(path, refuse or _stop)
+    columns = _without_strangers(columns, path, refuse or _stop)
     if not columns.paths:
         raise ManifestError(f"{path} is empty: it names no picture.")
     root = path.parent if root is None else root
     if not root.is_dir():
         raise ManifestError(f"--root-dir {root} is no folder. Give the folder that the paths in {path} start from.")
     return as_manifest(columns, root)
+
+
+def why_not_a_picture(name: str) -> str | None:
+    """What is wrong with a name that an annotation gives a picture, or None.
+
+    A path may leave its folder, as those of `ear prepare` do, but then only for what is called a picture. Nothing else
+    outside is ever opened.
+    """
+    try:
+        name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return "is no name of a file"
+    if "\0" in name:
+        return "is no name of a file"
+    outside = name.startswith("/") or (".." in name and ".." in re.split(r"[/\\]", name))
+    if outside and not name.lower().endswith(SUFFIXES):
+        return f"leaves its folder and does not end in {', '.join(SUFFIXES)}"
+    return None
+
+
+def _without_strangers(columns: Columns, path: Path, refuse: Refuse) -> Columns:
+    good = []
+    for row, name in enumerate(columns.paths):
+        wrong = why_not_a_picture(name)
+        if wrong is None:
+            good.append(row)
+        else:
+            refuse(f"{path}: {shown(name)} {wrong}")
+    return columns if len(good) == len(columns.paths) else columns.subset(good)
 
 
 def as_manifest(columns: Columns, root: Path) -> Manifest:

@@ -22,7 +22,9 @@ from earcli.data.manifest import write_manifest
 from earcli.data.shading import paint
 from earcli.errors import DataError
 from earcli.files import new_folder
+from earcli.reading import read_plain
 
+FACTORS_BYTES = 256 << 20
 VAL_SHARE = 0.2
 BOX_MARGIN = 0.06
 
@@ -140,8 +142,8 @@ def read_factors(folder: Path, paths: Sequence[str]) -> dict[str, NDArray[np.flo
     """
     place = folder / "factors.csv"
     try:
-        with place.open(encoding="utf-8", newline="") as file:
-            rows = {row["image_path"]: row for row in csv.DictReader(file)}
+        lines = read_plain(place, FACTORS_BYTES).decode("utf-8").splitlines()
+        rows = {row["image_path"]: row for row in csv.DictReader(lines)}
         if any(path not in rows for path in paths):
             return {}
         numbers = {"True": 1.0, "False": 0.0}

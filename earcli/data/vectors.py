@@ -1,6 +1,5 @@
 """Embeddings as a file: `.npz` to search in, `.csv` and `.parquet` for other programs. No file runs code."""
 
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from earcli.data.arrays import read_arrays
 from earcli.errors import ConfigError, DataError
 from earcli.files import replacing, write_csv
 
@@ -145,18 +145,12 @@ def read_vectors(path: Path) -> Vectors:
     Raises:
         DataError: it is missing, damaged, or not one of these; a pickle in it is never loaded.
     """
-    if not path.is_file():
-        raise DataError(f"{path} does not exist. Make it: ear embed PICTURES -o {path}.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            # stored as they are, so that no file can claim more memory than it has bytes
-            if any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist()):
-                raise ValueError("it is compressed")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        return _checked(arrays)
+        return _checked(read_arrays(path))
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist. Make it: ear embed PICTURES -o {path}.") from error
     except Exception as error:  # a damaged archive can raise anything
-        reason = " ".join(f"{error}".split()) or type(error).__name__
+        reason = " ".join(f"{error}".split())[:200] or type(error).__name__
         raise DataError(f"{path} is no .npz that ear embed wrote, or is damaged ({reason}). Embed anew.") from error
 
 
@@ -169,7 +163,7 @@ def _checked(arrays: dict[str, NDArray[Any]]) -> Vectors:
     count = len(values)
     if boxes.shape != (count, 4) or len(paths) != count or len(subjects) != count:
         raise ValueError("its columns differ in length")
-    if clusters is not None and clusters.shape != (count,):
+    if clusters is not None and (clusters.shape != (count,) or clusters.dtype.kind != "i"):
         raise ValueError("its columns differ in length")
     if not all(isinstance(name, str) for name in (*paths, *subjects)):
         raise ValueError("paths and subjects are no text")

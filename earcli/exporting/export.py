@@ -15,6 +15,7 @@ from earcli.exporting.parts import Part
 from earcli.exporting.runtime import Floats, OnnxModel, Runner
 from earcli.files import check_replaceable, replacing, staging
 from earcli.models.decoder import EarDecoder
+from earcli.reading import read_plain
 
 Format = Literal["onnx", "pt2", "safetensors"]
 Precision = Literal["fp32", "fp16", "int8"]
@@ -83,8 +84,8 @@ def note_parity(path: Path, target: Path, form: Format, facts: Facts, parity: Pa
         "tolerance": TOLERANCES[facts.precision]._asdict(),
     }
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        records = json.loads(read_plain(path))
+    except (OSError, ValueError, RecursionError):
         records = {}
     name = target.name if target.parent.resolve() == path.parent.resolve() else str(target.absolute())
     with replacing(path) as temporary:

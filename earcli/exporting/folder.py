@@ -12,6 +12,7 @@ from earcli.exporting.parts import Part, make_part
 from earcli.exporting.runtime import Runner
 from earcli.models.folder import CONFIG_NAME, WEIGHTS_NAME, read_folder
 from earcli.models.vae import EarVAE
+from earcli.reporting.markdown import escape
 
 CARD_NAME = "README.md"
 FILE_NAMES = (CONFIG_NAME, WEIGHTS_NAME, CARD_NAME)
@@ -63,8 +64,8 @@ def write_folder(part: Part, folder: Path, facts: Facts) -> None:
         count=sum(value.numel() for value in state.values()),
         weights=WEIGHTS_NAME,
         fingerprint=facts.fingerprint,
-        run=facts.run or "a checkpoint outside a run folder:",
-        checkpoint=facts.checkpoint,
+        run=escape(facts.run) or "a checkpoint outside a run folder:",
+        checkpoint=escape(facts.checkpoint),
         version=facts.ear_version,
         load=LOAD_ALL.format(name=folder.name) if part.name == "vae" else LOAD_PART,
     )

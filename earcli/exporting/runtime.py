@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from earcli.errors import CheckpointError
 from earcli.exporting.facts import Facts
+from earcli.reading import LARGE, check_plain
 
 Floats = NDArray[np.float32]
 Runner = Callable[[Floats], dict[str, Floats]]
@@ -31,22 +32,29 @@ class OnnxModel:
         facts: what the file says about itself.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or another program's.
+        CheckpointError: the file is missing, damaged, or another program's; when called, it computes something else.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        if not path.is_file():
-            raise CheckpointError(f"{path} does not exist. Make it: ear export --format onnx.")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3  # it tells of fusions that it could not make
         try:
+            check_plain(path, LARGE)
             self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{path} does not exist. Make it: ear export --format onnx.") from error
         except Exception as error:  # its errors share no base but this one
             raise CheckpointError(f"{path} is damaged or no ONNX file. Export it anew: ear export.") from error
         self.facts = Facts.from_text(self.session.get_modelmeta().custom_metadata_map, path)
-        self.input = self.session.get_inputs()[0].name
+        inputs = self.session.get_inputs()
+        if len(inputs) != 1:
+            raise CheckpointError(f"{path} takes {len(inputs)} inputs, which no file of ear export does.")
+        self.path, self.input = path, inputs[0].name
         self.outputs = [output.name for output in self.session.get_outputs()]
 
     def __call__(self, batch: Floats) -> dict[str, Floats]:
-        return dict(zip(self.outputs, self.session.run(None, {self.input: batch}), strict=True))
+        try:
+            return dict(zip(self.outputs, self.session.run(None, {self.input: batch}), strict=True))
+        except Exception as error:
+            raise CheckpointError(f"{self.path} does not compute what ear exports. Export it anew.") from error

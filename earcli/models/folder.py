@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from earcli.config import TrainConfig
 from earcli.errors import CheckpointError, ConfigError
+from earcli.models.torchfile import read_safetensors
+from earcli.reading import read_plain
 
 CONFIG_NAME, WEIGHTS_NAME = "config.json", "model.safetensors"
 MODEL_KNOBS = ("latent_dim", "image_size", "resnet_version")
@@ -41,13 +41,13 @@ def read_folder(folder: Path) -> TeacherFolder:
                 f"{folder} has no {name}. Give a local folder that ear export --format safetensors wrote."
             )
     try:
-        facts = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+        facts = json.loads(read_plain(folder / CONFIG_NAME))
         config = TrainConfig.from_dict({name: facts[name] for name in MODEL_KNOBS}, str(folder / CONFIG_NAME))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{folder / CONFIG_NAME} is damaged or not ear's. Export it anew.") from error
     except ConfigError as error:
         raise CheckpointError(f"{error} Export it anew.") from error
     try:
-        return TeacherFolder(config, facts, load_file(folder / WEIGHTS_NAME))
-    except (OSError, SafetensorError, ValueError) as error:
+        return TeacherFolder(config, facts, read_safetensors(folder / WEIGHTS_NAME))
+    except Exception as error:  # a damaged file can raise anything
         raise CheckpointError(f"{folder / WEIGHTS_NAME} is damaged ({error}). Export it anew.") from error

@@ -8,17 +8,16 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
-from zipfile import BadZipFile
 
 import torch
 import torchvision
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from earcli.errors import CheckpointError, ConfigError, WeightsError
 from earcli.knobs import Knobs
+from earcli.models.torchfile import read_safetensors, read_torch_file
 from earcli.runs import Kind
+from earcli.unpickling import ForbiddenError
 
 CONNECT_SECONDS = 10
 AnyKnobs = TypeVar("AnyKnobs", bound=Knobs)
@@ -40,19 +39,18 @@ def read_checkpoint(path: str | Path, wanted: Kind | None = "teacher") -> dict[s
         CheckpointError: the file is missing, damaged, of another kind, not one of `ear`'s, or would run code.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist. Give --checkpoint a file, last.ckpt or best.")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
+        checkpoint = read_torch_file(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist. Give --checkpoint a file, last.ckpt or best.") from error
+    except (ForbiddenError, pickle.UnpicklingError) as error:
+        reason = f" ({error})" if isinstance(error, ForbiddenError) else ""
         raise CheckpointError(
-            f"{path} holds more than tensors and plain values, and none of it was run. "
+            f"{path} holds more than tensors and plain values{reason}, and none of it was run. "
             "Only checkpoints that ear wrote can be read."
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, BadZipFile) as error:
-        # what torch says of a file that is no zip archive speaks of its own options
-        reason = "no archive of torch" if "mmap" in str(error) else f"{type(error).__name__}: {error}".splitlines()[0]
-        raise CheckpointError(f"{path} is damaged or no checkpoint ({reason}). Take an older one.") from error
+    except Exception as error:  # a damaged file can raise anything
+        raise CheckpointError(f"{path} is damaged or no checkpoint ({_reason(error)}). Take an older one.") from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
         raise CheckpointError(f"{path} is not a checkpoint of ear: it has no state_dict and hyper_parameters.")
     if not isinstance(checkpoint["hyper_parameters"], dict) or "latent_dim" not in checkpoint["hyper_parameters"]:
@@ -145,25 +143,24 @@ def read_pretrained(option: str, source: str, url: str) -> dict[str, Tensor]:
         WeightsError: it is missing and cannot be fetched, is damaged, or would run code.
     """
     path = _fetch(option, url) if source == "imagenet" else Path(source)
-    if not path.is_file():
-        raise WeightsError(f"{option} {source}: no such file. Give imagenet, none, or a .pth or .safetensors file.")
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        pickle.UnpicklingError,
-        SafetensorError,
-    ) as error:
-        raise WeightsError(f"{option}: {path} is damaged or holds more than tensors. Fetch it anew.") from error
+        state = read_safetensors(path) if path.suffix == ".safetensors" else read_torch_file(path)
+    except FileNotFoundError as error:
+        raise WeightsError(
+            f"{option} {source}: no such file. Give imagenet, none, or a .pth or .safetensors file."
+        ) from error
+    except Exception as error:  # a damaged file can raise anything
+        raise WeightsError(
+            f"{option}: {path} is damaged or holds more than tensors ({_reason(error)}). Fetch it anew."
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{option}: {path} must hold a state dict, names to tensors.")
     return state
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:120]
 
 
 def _cached(url: str) -> Path:

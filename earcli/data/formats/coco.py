@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from earcli.data.formats.columns import Columns, Keypoints, Refuse, check_size, finite_or_inf, numbered
 from earcli.errors import ManifestError
 from earcli.files import replacing
+from earcli.reading import read_plain, shown
 
 SIZE_LIMIT = 256 << 20
+MOST_VALUES = 20_000_000
 EXTRA = {"subjects": "subject", "checksums": "checksum", "sources": "source"}
 
 
@@ -67,7 +69,10 @@ def read_backgrounds(path: Path) -> list[str]:
 def _load(path: Path) -> dict[str, Any]:
     check_size(path, SIZE_LIMIT)
     try:
-        content = json.loads(path.read_bytes())
+        text = read_plain(path, SIZE_LIMIT)
+        if text.count(b"[") + text.count(b"{") > MOST_VALUES:
+            raise ManifestError(f"{path} has more than {MOST_VALUES:,} lists and objects. Split it into several files.")
+        content = json.loads(text)
     except json.JSONDecodeError as error:
         raise ManifestError(f"{path}, line {error.lineno}: no JSON ({error.msg}). Mend or export it anew.") from error
     except (ValueError, RecursionError, OSError) as error:
@@ -96,13 +101,13 @@ def _annotation(
 ) -> tuple[str, Sequence[float], Keypoints | None]:
     """Path, box and key points of one annotation; raises `ValueError` with what is wrong."""
     if not isinstance(item, dict):
-        raise ValueError(f"{item!r:.60} is no object")
+        raise ValueError(f"{shown(item)} is no object")
     image, category = item.get("image_id"), item.get("category_id")
     name = names.get(image) if isinstance(image, int | str) else None
     if not name:
-        raise ValueError(f"image_id {image!r:.60} is none of the images")
+        raise ValueError(f"image_id {shown(image)} is none of the images")
     if layouts and (not isinstance(category, int | str) or category not in layouts):
-        raise ValueError(f"category_id {category!r:.60} is none of the categories")
+        raise ValueError(f"category_id {shown(category)} is none of the categories")
     points = item.get("keypoints")
     found = None
     if points:
@@ -121,13 +126,13 @@ def _annotation(
         return name, (np.nan,) * 4, found
     values = _numbers(box, "bbox")
     if len(values) != 4:
-        raise ValueError(f"bbox is {box!r:.60}, wanted [x, y, width, height]")
+        raise ValueError(f"bbox is {shown(box)}, wanted [x, y, width, height]")
     return name, values.tolist(), found
 
 
 def _numbers(value: Any, key: str) -> NDArray[np.float64]:
     if not isinstance(value, list) or not all(map(_is_number, value)):
-        raise ValueError(f"{key} is {value!r:.60}, wanted a list of numbers")
+        raise ValueError(f"{key} is {shown(value)}, wanted a list of numbers")
     return finite_or_inf(np.array(value, dtype=np.float64))
 
 

@@ -1,20 +1,26 @@
 """What every annotation file is read into: columns, a row a sample."""
 
-from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from earcli.errors import ManifestError
+from earcli.reading import check_plain, shown
 
 PADDING = 0.1
+MOST_ROWS = 5_000_000
+"""Samples of one file."""
 
 Refuse = Callable[[str], None]
 """Called with what is wrong with one row, which is then left out; may raise instead."""
 
 
+@lru_cache(maxsize=64)
 def numbered(count: int) -> tuple[str, ...]:
     """Names for key points that have none."""
     return tuple(str(number) for number in range(1, count + 1))
@@ -67,21 +73,30 @@ class Columns:
     checksums: list[str] | None = None
     sources: list[str] | None = None
 
+    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
+        """The samples at `indices`, in that order."""
+        chosen: dict[str, Any] = {"boxes": self.boxes[list(indices)]}
+        for item in fields(Columns):
+            column = getattr(self, item.name)
+            if isinstance(column, list):
+                chosen[item.name] = [column[i] for i in indices]
+        return replace(self, **chosen)
+
 
 def check_size(path: Path, limit: int) -> None:
     """Raises `ManifestError` when a file is larger than `limit` bytes, is no file, or is not there."""
     try:
-        size = path.stat().st_size
+        check_plain(path, limit)
     except FileNotFoundError as error:
         raise ManifestError(
             f"{path} does not exist. Give --train-manifest and --val-manifest; `ear synth DIR` draws a set to try."
         ) from error
-    except (OSError, ValueError) as error:
-        raise ManifestError(f"{path} cannot be read ({error}).") from error
-    if not path.is_file():
-        raise ManifestError(f"{path} is no file. Give a manifest: .npy, .csv or COCO's .json.")
-    if size > limit:
-        raise ManifestError(f"{path} has {size:,} bytes, over the limit of {limit:,}. Split it into several files.")
+    except OSError as error:
+        raise ManifestError(
+            f"{path} cannot be read: {error.strerror}. Give a manifest: .npy, .csv or .json."
+        ) from error
+    except ValueError as error:
+        raise ManifestError(f"{shown(str(path))} is no name of a file ({error}).") from error
 
 
 def finite_or_inf(values: NDArray[np.float64]) -> NDArray[np.float64]:

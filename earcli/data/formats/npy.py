@@ -1,19 +1,27 @@
 """The `.npy` of the original project: a pickled dict, read without running code."""
 
-import pickle
-from collections.abc import Callable
+import io
+import math
+import re
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.data.formats.columns import Columns, Keypoints, Refuse, check_size, finite_or_inf, numbered
+from earcli.data.formats.columns import MOST_ROWS, Columns, Keypoints, Refuse, check_size, finite_or_inf, numbered
 from earcli.errors import ManifestError
 from earcli.files import replacing
+from earcli.reading import read_plain, shown
+from earcli.unpickling import ForbiddenError, Global, PlainUnpickler
 
 SIZE_LIMIT = 1 << 30
-RECONSTRUCT_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
+MOST_POINTS = 10_000_000
+NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
+PLAIN_CODE = re.compile(r"[<>=|]?(?:[biuf][1248]|f16|O[48]?|[US]\d{1,8})")
+SUBJECT_TYPES = (str, int, float, np.generic, type(None))
 NO_BOX = (np.nan,) * 4
 
 
@@ -34,7 +42,7 @@ def read_npy(path: Path, refuse: Refuse) -> Columns:
         raise ManifestError(f"{path} holds {_kind(content)}, wanted a dict of image_paths and bboxes.")
     for key in ("image_paths", "bboxes"):
         if key not in content:
-            found = ", ".join(map(str, content)) or "nothing"
+            found = ", ".join(str(key)[:60] for key in list(content)[:8]) or "nothing"
             raise ManifestError(f"{path} has no {key!r} (it has {found}). A manifest needs image_paths and bboxes.")
     paths = _column(content, "image_paths", path)
     boxes = _column(content, "bboxes", path)
@@ -45,7 +53,10 @@ def read_npy(path: Path, refuse: Refuse) -> Columns:
             raise ManifestError(f"{path} has {len(paths)} image_paths but {len(column)} {key}; each needs one.")
     wrong = [value for value in paths if not isinstance(value, str) or not value]
     if wrong:
-        raise ManifestError(f"{path}: image_paths holds {wrong[0]!r}, wanted file names.")
+        raise ManifestError(f"{path}: image_paths holds {shown(wrong[0])}, wanted file names.")
+    strange = [value for value in subjects or () if not isinstance(value, SUBJECT_TYPES)]
+    if strange:
+        raise ManifestError(f"{path}: subjects holds {shown(strange[0])}, wanted names or None.")
     array, good = _box_array(boxes, path, refuse)
     keypoints, whole = _keypoints(points, path, refuse)
     good = [row for row in good if row in whole] if keypoints else good
@@ -70,14 +81,15 @@ def write_npy(path: Path, columns: Columns) -> None:
 
 def _unpickle(path: Path) -> Any:
     try:
-        with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(file)
-            if dtype != np.dtype(object) or shape != ():
-                raise ManifestError(f"{path} holds an array of {dtype}, wanted a dict of image_paths and bboxes.")
-            return _PlainUnpickler(file).load()
-    except _ForbiddenError as error:
+        data = read_plain(path, SIZE_LIMIT)
+        start = io.BytesIO(data)
+        version = np.lib.format.read_magic(start)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(start)
+        if dtype != np.dtype(object) or shape != ():
+            raise ManifestError(f"{path} holds an array of {dtype}, wanted a dict of image_paths and bboxes.")
+        return _value(_ArrayUnpickler(data, start.tell()).load())
+    except ForbiddenError as error:
         raise ManifestError(
             f"{path} carries {error}, and none of it was run. A manifest holds dicts, lists, strings, numbers."
         ) from error
@@ -87,77 +99,129 @@ def _unpickle(path: Path) -> Any:
         raise ManifestError(f"{path} is no .npy manifest, or is damaged ({type(error).__name__}: {error}).") from error
 
 
-class _ForbiddenError(Exception):
-    pass
+@dataclass
+class _Type:
+    """What stands for a dtype."""
+
+    dtype: np.dtype[Any]
 
 
-def _reconstruct(subtype: type, shape: tuple[int, ...], dtype: bytes) -> NDArray[Any]:
-    # numpy always writes an empty array here and fills it later: any other shape is an attack on memory
-    if subtype is not np.ndarray or shape != (0,):
-        raise _ForbiddenError(f"an array of shape {shape} out of nothing")
-    return np.ndarray(shape, np.dtype(dtype.decode()))
+@dataclass
+class _Array:
+    """What stands for an array; its value comes after it."""
+
+    value: Any = None
 
 
-def _scalar(dtype: np.dtype[Any], value: bytes) -> Any:
-    if dtype.hasobject or not isinstance(value, bytes):
-        raise _ForbiddenError("a scalar that is no number")
-    return np.frombuffer(value, dtype, count=1)[0]
+class _ArrayUnpickler(PlainUnpickler):
+    """Makes what numpy writes for arrays and scalars of plain values, by checking what numpy would believe."""
+
+    def find(self, wanted: Global) -> Any:
+        if wanted not in ADMITTED:
+            raise ForbiddenError(str(wanted))
+        return wanted
+
+    def call(self, function: Any, arguments: tuple[Any, ...]) -> Any:
+        match function, arguments:
+            case Global(module=_, name="_reconstruct"), (Global("numpy", "ndarray"), (0,), b"b" | "b"):
+                return _Array()
+            case Global("numpy", "dtype"), (str(code), *_):
+                return _Type(_dtype(code))
+            case Global(module=_, name="scalar"), (_Type(dtype), bytes(content)) if len(content) == dtype.itemsize:
+                return np.frombuffer(content, dtype)[0]
+            case Global("_codecs", "encode"), (str(text), "latin1"):  # Python 3's bytes in protocol 2
+                return text.encode("latin1")
+        raise ForbiddenError(f"{shown(arguments)} for {function}")
+
+    def build(self, instance: Any, state: Any) -> None:
+        match instance, state:
+            case _Type(dtype), (int(), "<" | ">" | "|" | "=" as order, None, None, None, *_):
+                instance.dtype = dtype.newbyteorder(order) if order != "|" else dtype
+            case _Array(), (int(), tuple(shape), _Type(dtype), bool(fortran), content):
+                instance.value = _filled(shape, dtype, "F" if fortran else "C", content)
+            case _:
+                raise ForbiddenError(f"the state {shown(state)} of an array")
 
 
-ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    **{(module, "_reconstruct"): _reconstruct for module in RECONSTRUCT_MODULES},
-    **{(module, "scalar"): _scalar for module in RECONSTRUCT_MODULES},
+ADMITTED = {
+    Global("numpy", "ndarray"),
+    Global("numpy", "dtype"),
+    Global("_codecs", "encode"),
+    *(Global(module, name) for module in NUMPY_MODULES for name in ("_reconstruct", "scalar")),
 }
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Admits what numpy writes for arrays of plain values, and nothing else."""
+def _dtype(code: str) -> np.dtype[Any]:
+    if not PLAIN_CODE.fullmatch(code):
+        raise ForbiddenError(f"an array of {shown(code)}")
+    return np.dtype(code)
 
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return ADMITTED[module, name]
-        except KeyError:
-            raise _ForbiddenError(f"{module}.{name}") from None
 
-    def persistent_load(self, pid: Any) -> NoReturn:
-        raise _ForbiddenError("a reference to something outside the file")
+def _filled(shape: tuple[Any, ...], dtype: np.dtype[Any], order: Literal["C", "F"], content: Any) -> NDArray[Any]:
+    if len(shape) > 3 or not all(type(side) is int and 0 <= side <= MOST_ROWS for side in shape):
+        raise ForbiddenError(f"an array of shape {shown(shape)}")
+    count = math.prod(shape)
+    if dtype.hasobject and isinstance(content, list) and len(content) == count:
+        # from an iterator, because numpy would look into lists
+        return np.fromiter(content, dtype, count).reshape(shape, order=order)
+    plain = dtype.itemsize > 0 and not dtype.hasobject and isinstance(content, bytes)
+    if not plain or len(content) != count * dtype.itemsize:
+        raise ForbiddenError(f"an array of shape {shown(shape)} out of nothing")
+    return np.frombuffer(content, dtype).reshape(shape, order=order)
+
+
+def _value(item: Any) -> Any:
+    return item.value if isinstance(item, _Array) else item
 
 
 def _column(content: dict[Any, Any], key: str, path: Path) -> list[Any]:
-    value = content[key]
-    if isinstance(value, np.ndarray) and value.ndim >= 1:
+    value = _value(content[key])
+    if not isinstance(value, list | tuple) and not (isinstance(value, np.ndarray) and value.ndim):
+        raise ManifestError(f"{path}: {key} is {_kind(value)}, wanted a list or an array.")
+    if len(value) > MOST_ROWS:
+        raise ManifestError(f"{path}: {key} has {len(value):,} rows, at most {MOST_ROWS:,} are read. Split the set.")
+    try:
         # tolist() makes plain values of numpy's, but would make lists of the rows of a table
-        return value.tolist() if value.ndim == 1 else list(value)
-    if isinstance(value, list | tuple):
-        return list(value)
-    raise ManifestError(f"{path}: {key} is {_kind(value)}, wanted a list or an array.")
+        rows = value.tolist() if isinstance(value, np.ndarray) and value.ndim == 1 else value
+    except Exception as error:  # numbers that are no letters; numpy raises even SystemError
+        raise ManifestError(f"{path}: {key} is damaged ({error}).") from error
+    return list(map(_value, rows))
 
 
 def _box_array(boxes: list[Any], path: Path, refuse: Refuse) -> tuple[NDArray[np.float64], list[int] | range]:
     """(N, 4), and the rows that hold a box or None."""
     absent = np.fromiter((box is None for box in boxes), dtype=bool, count=len(boxes))
-    try:
-        result = np.array([NO_BOX if box is None else box for box in boxes], dtype=np.float64)
-    except (TypeError, ValueError):
-        result = np.empty(0)
-    if result.shape == (len(boxes), 4):
+    rows = [NO_BOX if box is None else box for box in boxes]
+    result = _numbers(rows, 4)
+    if result is not None:
         result = finite_or_inf(result)
         result[absent] = np.nan
         return result, range(len(boxes))
     result, good = np.full((len(boxes), 4), np.nan), []  # something is wrong: find the rows
     for row, box in enumerate(boxes):
-        try:
-            values = np.asarray(NO_BOX if box is None else box, dtype=np.float64)
-        except (TypeError, ValueError):
-            values = np.empty(0)
-        if values.shape != (4,):
-            refuse(f"{path}: bboxes[{row}] is {box!r:.60}, wanted [x, y, width, height] in pixels or None.")
+        values = _numbers([rows[row]], 4)
+        if values is None:
+            refuse(f"{path}: bboxes[{row}] is {shown(box)}, wanted [x, y, width, height] in pixels or None.")
             continue
-        result[row] = values if box is None else finite_or_inf(values)
+        result[row] = values[0] if box is None else finite_or_inf(values[0])
         good.append(row)
     return result, good
+
+
+def _numbers(rows: Any, width: int) -> NDArray[np.float64] | None:
+    """(N, width) of rows of so many numbers, or None where anything else is among them.
+
+    Numbers are taken one by one: given the rows, numpy would look into lists in lists, which a small file can make as
+    many as it likes of.
+    """
+    if not all(isinstance(row, list | tuple | np.ndarray) for row in rows):
+        return None
+    try:
+        if set(map(len, rows)) <= {width}:
+            return np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * width).reshape(-1, width)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    return None
 
 
 def _keypoints(column: list[Any] | None, path: Path, refuse: Refuse) -> tuple[list[Keypoints | None] | None, set[int]]:
@@ -166,20 +230,33 @@ def _keypoints(column: list[Any] | None, path: Path, refuse: Refuse) -> tuple[li
         return None, set()
     result: list[Keypoints | None] = []
     good = set()
+    total = 0
     for row, value in enumerate(column):
-        try:
-            points = None if value is None else np.asarray(value, dtype=np.float64)
-        except (TypeError, ValueError):
-            points = np.empty(0)
+        points = None if value is None else _points(value)
         result.append(None)
-        if points is not None and (points.ndim != 2 or points.shape[1] not in (2, 3) or not np.isfinite(points).all()):
-            refuse(f"{path}: keypoints[{row}] is {value!r:.60}, wanted x, y or x, y, visibility for each point")
+        if value is not None and points is None:
+            refuse(f"{path}: keypoints[{row}] is {shown(value)}, wanted x, y or x, y, visibility for each point")
             continue
         good.add(row)
         if points is not None:
             seen = points if points.shape[1] == 3 else np.pad(points, ((0, 0), (0, 1)), constant_values=2)
             result[row] = Keypoints(numbered(len(seen)), seen)
+            total += len(seen)
+        if total > MOST_POINTS:
+            raise ManifestError(f"{path} has more than {MOST_POINTS:,} key points. Split the set.")
     return result, good
+
+
+def _points(value: Any) -> NDArray[np.float64] | None:
+    """(K, 2) or (K, 3), finite; None for anything else."""
+    if not isinstance(value, list | tuple | np.ndarray) or not np.iterable(value):
+        return None
+    rows = list(map(_value, value))
+    for width in (2, 3):
+        points = _numbers(rows, width)
+        if points is not None and len(points) and np.isfinite(points).all():
+            return points
+    return None
 
 
 def _kind(value: Any) -> str:

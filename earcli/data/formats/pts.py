@@ -8,6 +8,7 @@ import numpy as np
 from earcli.data.formats.columns import Columns, Keypoints, Refuse, check_size, numbered
 from earcli.data.images import SUFFIXES
 from earcli.errors import ManifestError
+from earcli.reading import read_plain, shown
 
 SIZE_LIMIT = 1 << 20
 
@@ -22,7 +23,7 @@ def read_pts(path: Path) -> Keypoints:
     """
     check_size(path, SIZE_LIMIT)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_plain(path, SIZE_LIMIT).decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path} is no PTS file ({type(error).__name__}: {error}).") from error
     points: list[list[float]] = []
@@ -40,7 +41,7 @@ def read_pts(path: Path) -> Keypoints:
                 x, y = map(float, line.split())
                 points.append([x - 1, y - 1, 2])
         except ValueError as error:
-            raise ManifestError(f"{path}, line {number}: {line!r:.60}, wanted x and y of a point.") from error
+            raise ManifestError(f"{path}, line {number}: {shown(line)}, wanted x and y of a point.") from error
     if not points or not closed:
         raise ManifestError(f"{path}, line {len(lines)}: no points in braces, wanted {{, a line a point, }}.")
     if wanted is not None and wanted != len(points):

@@ -5,16 +5,18 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.data.formats.columns import Columns, Refuse, check_size, finite_or_inf
+from earcli.data.formats.columns import MOST_ROWS, Columns, Refuse, check_size, finite_or_inf
 from earcli.errors import ManifestError
 from earcli.files import unguard_cell, write_csv
+from earcli.reading import shown
 
 SIZE_LIMIT = 1 << 30
+MOST_ROW = 1 << 20
 PATH_NAMES = ("image_path", "filename")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 BOXES = (CORNERS, ("x", "y", "w", "h"), ("x", "y", "width", "height"))
@@ -34,19 +36,38 @@ def read_table(path: Path, refuse: Refuse) -> Columns:
     check_size(path, SIZE_LIMIT)
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            first = file.readline()
+            first = file.readline(MOST_ROW)
             file.seek(0)
-            reader = csv.reader(file, delimiter=max(",;\t", key=first.count), strict=True)
+            lines = _Lines(file)
+            reader = csv.reader(lines, delimiter=max(",;\t", key=first.count), strict=True)
             header = [name.strip().lower() for name in next(reader, [])]
-            return _read_rows(path, header, _numbered(reader), refuse)
+            return _read_rows(path, header, _numbered(reader, lines), refuse)
     except csv.Error as error:
         raise ManifestError(f"{path}, line {reader.line_num}: no CSV ({error}). Mend that line.") from error
     except OSError as error:
         raise ManifestError(f"{path} cannot be read ({error.strerror}).") from error
 
 
-def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
-    for row in reader:
+class _Lines:
+    """The lines of a file, as long as a row does not have too many characters."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+        self.taken = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self.file.readline(MOST_ROW + 1 - self.taken):
+            self.taken += len(line)
+            if self.taken > MOST_ROW:
+                raise csv.Error(f"a row of more than {MOST_ROW:,} characters")
+            yield line
+
+
+def _numbered(reader: Any, lines: _Lines) -> Iterator[tuple[int, list[str]]]:
+    for count, row in enumerate(reader):
+        if count >= MOST_ROWS:
+            raise csv.Error(f"more than {MOST_ROWS:,} rows")
+        lines.taken = 0
         if row:
             yield reader.line_num, row
 
@@ -54,7 +75,7 @@ def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
 def _read_rows(path: Path, header: list[str], rows: Iterator[tuple[int, list[str]]], refuse: Refuse) -> Columns:
     name = next((name for name in PATH_NAMES if name in header), None)
     if name is None:
-        found = ", ".join(header) or "nothing"
+        found = ", ".join(name[:60] for name in header[:20]) or "nothing"
         raise ManifestError(f"{path}, line 1 has the columns {found}; wanted image_path or filename among them.")
     box_names = next((names for names in BOXES if set(names) <= set(header)), None)
     read_box = _box_reader([header.index(n) for n in box_names] if box_names else None)
@@ -97,7 +118,7 @@ def _box_reader(places: list[int] | None) -> Callable[[list[str]], Sequence[floa
         except ValueError:
             if not any(text.strip() for text in texts):
                 return NO_BOX
-            raise ValueError(f"the box is {', '.join(map(repr, texts))}, wanted four numbers") from None
+            raise ValueError(f"the box is {', '.join(map(shown, texts))}, wanted four numbers") from None
         if any(value != value for value in values):
             return [float(v) for v in finite_or_inf(np.array(values))]
         return values
