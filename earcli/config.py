@@ -19,7 +19,7 @@ class ModelConfig:
     """Model"""
 
     image_size: int = knob(128, "Side of the square input in pixels, a multiple of 32.", image_side)
-    latent_dim: int = knob(1024, "Dimensions of the latent space.", at_least(1))
+    latent_dim: int = knob(1024, "Dimensions of the latent space.", between(1, 65536))
     resnet_version: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = knob(
         "resnet50", "Trunk of the encoder."
     )

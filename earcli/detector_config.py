@@ -7,7 +7,7 @@ from typing import Literal
 
 from earcli.config import AUTO, BATCH_HELP, AnyRunConfig, DataConfig, OptimConfig, RunConfig, TrainConfig
 from earcli.errors import ConfigError
-from earcli.knobs import above, at_least, below_one, flag, image_side, knob, plain_name
+from earcli.knobs import above, at_least, below_one, between, flag, image_side, knob, plain_name
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,14 @@ class DetectorConfig:
     )
     weights: str = knob("imagenet", "Weights of the trunk for --init imagenet: imagenet, or a file.")
     freeze_encoder: bool = knob(False, "Train the heads only, and keep what comes from the teacher as it is.")
-    landmarks: int | None = knob(None, "Points of an ear. By default as many as most labels have.", at_least(0))
+    landmarks: int | None = knob(None, "Points of an ear. By default as many as most labels have.", between(0, 10_000))
     landmark_names: str | None = knob(None, "Their names, with commas between. By default those of the labels.")
     image_size: int | None = knob(None, "Side of the square input in pixels. By default the teacher's.", image_side)
     teacher_size: int | None = knob(
         None, "Image size that encoder and decoder are built for, without a teacher. By default 128.", image_side
     )
     latent_dim: int | None = knob(
-        None, "Dimensions of the latent space, without a teacher. By default 1024.", at_least(1)
+        None, "Dimensions of the latent space, without a teacher. By default 1024.", between(1, 65536)
     )
     resnet_version: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] | None = knob(
         None, "Trunk, without a teacher. By default resnet50."

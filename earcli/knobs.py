@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, ge
 from earcli.errors import ConfigError
 from earcli.reading import read_plain, shown
 
-MOST_BYTES = 64 << 10
+MOST_BYTES, MOST_BRACKETS = 64 << 10, 100
 
 Check = Callable[[Any], str | None]
 """Returns what was wanted, as words that follow "must be", or None when the value is fine."""
@@ -113,6 +113,8 @@ class Knobs:
 
         try:
             text = read_plain(path, MOST_BYTES).decode("utf-8")
+            if text.count("[") + text.count("{") > MOST_BRACKETS:  # each takes as long as all before it
+                raise ConfigError(f"--config {path} must hold `name: value` lines, got lists in lists.")
             if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
                 raise ConfigError(f"--config {path} refers to itself (*name), which a few lines could do without end.")
             values = yaml.safe_load(text)

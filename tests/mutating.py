@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from corpus import MIB, good, hostile, members_of, read, stored_zip
+from corpus import MIB, good, members_of, read, stored_zip
+from hostile_files import hostile
 
 MOST_MEMORY = 256 * MIB
 """What reading one of these small files may add to the process at its peak."""
@@ -77,8 +78,6 @@ class Result:
         before = path.stat()
         counts = self.counts.setdefault(name, Counter())
         used = reset_peak()
-        import time
-        t0=time.perf_counter()
         dump_traceback_later(SECONDS, exit=True)
         try:
             read(path)
@@ -91,7 +90,6 @@ class Result:
         except BaseException:
             self.fail(what, name, traceback.format_exc(-6))
         cancel_dump_traceback_later()
-        if time.perf_counter()-t0>0.3: print(what,name,time.perf_counter()-t0,file=sys.stderr)
         taken = memory("VmHWM") - used
         if taken > MOST_MEMORY + len(content):
             self.fail(what, name, f"{taken // MIB} MiB of memory")
@@ -104,7 +102,11 @@ class Result:
         self.failures.append({"what": what, "name": name, "reason": reason, "file": str(kept)})
 
     def to_dict(self) -> dict[str, Any]:
-        return {"counts": {name: dict(counts) for name, counts in self.counts.items()}, "failures": self.failures, "read": self.read}
+        return {
+            "counts": {name: dict(counts) for name, counts in self.counts.items()},
+            "failures": self.failures,
+            "read": self.read,
+        }
 
 
 def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:

@@ -18,7 +18,8 @@ from earcli.data.manifest import read_manifest
 from earcli.detector_config import FinetuneConfig
 from earcli.errors import CheckpointError, ConfigError
 from earcli.knobs import flag
-from earcli.models.weights import kind_of, read_checkpoint, read_trunk, read_vgg
+from earcli.models.resuming import check_resumable
+from earcli.models.weights import checkpoint_config, kind_of, read_checkpoint, read_trunk, read_vgg
 from earcli.reporting.console import ProgressBar, TrainingReport
 from earcli.runs import RunFolder, find_checkpoint
 from earcli.start import lap
@@ -50,7 +51,8 @@ def take_up(wanted: str, knobs: Mapping[str, Any]) -> None:
         raise ConfigError(f"{', '.join(refused)} cannot change when a run is resumed. Start a new run for that.")
     plain = {key: str(value) if isinstance(value, Path) else value for key, value in knobs.items()}
     place = {"run_dir": str(run.path.parents[1]), "run_name": run.path.parent.name}
-    config = kind.from_dict({**checkpoint["hyper_parameters"], **plain, **place}, str(path))
+    config = checkpoint_config({"hyper_parameters": {**checkpoint["hyper_parameters"], **plain, **place}}, path, kind)
+    check_resumable(checkpoint, path, config)
     done = checkpoint["ear"]["epochs_done"]
     if done >= config.epochs:
         raise ConfigError(f"{path} has all of its {done} epochs. Give --epochs more than {done} to go on.")

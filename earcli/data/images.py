@@ -1,5 +1,6 @@
 """From a picture file to pixels: upright, RGB, cropped, square."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from earcli.errors import DataError
 from earcli.reading import check_plain
 
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it has to say comes as an error as well
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".jp2", ".avif")
 """The endings of pictures, in small letters."""
 MOST_BYTES = 512 << 20

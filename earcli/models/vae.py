@@ -68,6 +68,11 @@ class EarVAE(nn.Module):
         return self.decode(torch.randn(count, self.latent_dim, generator=generator, device=device))
 
     @classmethod
+    def untrained(cls, config: TrainConfig) -> Self:
+        """The model of a configuration, with random weights."""
+        return cls(config.latent_dim, config.image_size, config.resnet_version, config.freeze_layers)
+
+    @classmethod
     def load_from_checkpoint(cls, path: str | Path) -> Self:
         """The model of a training checkpoint, in eval mode, on the CPU; the averaged weights where it has them.
 
@@ -93,9 +98,8 @@ class EarVAE(nn.Module):
 
     @classmethod
     def _filled(cls, config: TrainConfig, checkpoint: Mapping[str, Any], path: str | Path) -> Self:
-        arguments = (config.latent_dim, config.image_size, config.resnet_version, config.freeze_layers)
         with torch.device("meta"):  # a checkpoint that claims to be huge is found out before memory is taken
-            state = model_state(checkpoint, path, cls(*arguments))
-        model = cls(*arguments)
+            state = model_state(checkpoint, path, cls.untrained(config))
+        model = cls.untrained(config)
         model.load_state_dict(state)
         return model.eval()

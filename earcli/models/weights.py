@@ -53,6 +53,9 @@ def read_checkpoint(path: str | Path, wanted: Kind | None = "teacher") -> dict[s
         raise CheckpointError(f"{path} is damaged or no checkpoint ({_reason(error)}). Take an older one.") from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
         raise CheckpointError(f"{path} is not a checkpoint of ear: it has no state_dict and hyper_parameters.")
+    state = checkpoint["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path} is damaged: its state_dict holds more than weights. Take an older one.")
     if not isinstance(checkpoint["hyper_parameters"], dict) or "latent_dim" not in checkpoint["hyper_parameters"]:
         raise CheckpointError(f"{path} is not a teacher's checkpoint: its hyper-parameters lack latent_dim.")
     kind = kind_of(checkpoint["hyper_parameters"])
@@ -83,7 +86,7 @@ def model_state(checkpoint: Mapping[str, Any], path: str | Path, model: nn.Modul
     state = checkpoint["state_dict"]
     prefix = AVERAGE_PREFIX if any(key.startswith(AVERAGE_PREFIX) for key in state) else MODEL_PREFIX
     result = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    _check_fit(result, model.state_dict(), f"{path} does not hold the teacher that it describes", CheckpointError)
+    check_fit(result, model.state_dict(), f"{path} does not hold the teacher that it describes", CheckpointError)
     for key, value in result.items():
         if not torch.isfinite(value).all():
             raise CheckpointError(f"{path} holds NaN or infinity in {key}. Take an older checkpoint.")
@@ -114,7 +117,7 @@ def read_trunk(resnet_version: str, source: str) -> dict[str, Tensor] | None:
     # old files of torchvision do not count batches; batch norm does without
     ignored = ("fc.weight", "fc.bias", "num_batches_tracked")
     wanted = {key: value for key, value in wanted.items() if not key.endswith(ignored)}
-    _check_fit(state, wanted, f"--weights {source} does not fit {resnet_version}", WeightsError)
+    check_fit(state, wanted, f"--weights {source} does not fit {resnet_version}", WeightsError)
     return {key: value for key, value in state.items() if not key.startswith("fc.")}
 
 
@@ -189,12 +192,13 @@ def _fetch(option: str, url: str) -> Path:
     return path
 
 
-def _check_fit(
+def check_fit(
     state: Mapping[str, Tensor],
     wanted: Mapping[str, Tensor],
     what: str,
     error: type[CheckpointError | WeightsError],
 ) -> None:
+    """Raises `error` when weights are missing or have another shape than wanted; `what` is how its message begins."""
     missing = [key for key in wanted if key not in state]
     if missing:
         raise error(f"{what}: {len(missing)} of {len(wanted)} weights are missing, such as {missing[0]}.")

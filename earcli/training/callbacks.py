@@ -59,7 +59,7 @@ class Bookkeeper(Callback):
         self.writer: SummaryWriter | None = None
         self.busy = self.waited = 0.0
         self.batches = 0
-        self.stepped = False
+        self.stepped = self.begun = False
 
     def setup(self, trainer: Trainer, module: Any, stage: str) -> None:
         if self.run is None:
@@ -77,6 +77,7 @@ class Bookkeeper(Callback):
         return self.run.last
 
     def on_train_start(self, trainer: Trainer, module: Any) -> None:
+        self.begun = True
         self.mark = time.perf_counter()
         if trainer.is_global_zero and self.run is not None:
             self.writer = SummaryWriter(str(self.run.path))

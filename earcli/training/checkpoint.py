@@ -1,11 +1,15 @@
 """Checkpoint files: written whole or not at all, read without running code, the best few kept."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.utilities.memory import is_oom_error
 
+from earcli.errors import CheckpointError, EarError
 from earcli.files import replacing
 from earcli.models.weights import read_checkpoint
 from earcli.runs import BestCheckpoint, RunFolder
@@ -34,6 +38,28 @@ class SafeCheckpointIO(TorchCheckpointIO):
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         return read_checkpoint(path, None)
+
+
+@contextmanager
+def restoring(path: Path | None, begun: Callable[[], bool]) -> Iterator[None]:
+    """Takes whatever Lightning raises of a checkpoint, before training has begun, for its damage.
+
+    Args:
+        path: None where no run is resumed.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be gone on from.
+    """
+    try:
+        yield
+    except EarError:
+        raise
+    except Exception as error:
+        if path is None or begun() or is_oom_error(error):
+            raise
+        raise CheckpointError(
+            f"{path} is damaged: the run cannot go on from it ({type(error).__name__}). Take an older checkpoint."
+        ) from error
 
 
 def keep_best(run: RunFolder, content: dict[str, Any], run_name: str, epoch: int, val_loss: float) -> None:

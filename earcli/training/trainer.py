@@ -27,7 +27,7 @@ from earcli.start import lap
 from earcli.training.base import EarModule
 from earcli.training.batch_size import largest_batch
 from earcli.training.callbacks import Bookkeeper, GracefulStop, Reporter
-from earcli.training.checkpoint import SafeCheckpointIO
+from earcli.training.checkpoint import SafeCheckpointIO, restoring
 from earcli.training.datamodule import PixelDataModule
 from earcli.training.detector import DetectorModule
 from earcli.training.memory import keep_freed_memory
@@ -142,7 +142,8 @@ def fit(
             trainer = make_trainer(config, callbacks)
             module, data = make(config, trainer)
             lap("model")
-            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            with restoring(checkpoint, lambda: keeper.begun):
+                trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except RuntimeError as error:
         if not is_oom_error(error):
             raise

@@ -230,32 +230,30 @@ def _keypoints(column: list[Any] | None, path: Path, refuse: Refuse) -> tuple[li
         return None, set()
     result: list[Keypoints | None] = []
     good = set()
-    total = 0
+    known: dict[int, Keypoints | None] = {}  # by the identity of what the column holds: it may hold one thing often
     for row, value in enumerate(column):
-        points = None if value is None else _points(value)
-        result.append(None)
-        if value is not None and points is None:
+        if id(value) not in known:
+            known[id(value)] = _points(value)
+        result.append(known[id(value)])
+        if value is None or result[row] is not None:
+            good.add(row)
+        else:
             refuse(f"{path}: keypoints[{row}] is {shown(value)}, wanted x, y or x, y, visibility for each point")
-            continue
-        good.add(row)
-        if points is not None:
-            seen = points if points.shape[1] == 3 else np.pad(points, ((0, 0), (0, 1)), constant_values=2)
-            result[row] = Keypoints(numbered(len(seen)), seen)
-            total += len(seen)
-        if total > MOST_POINTS:
-            raise ManifestError(f"{path} has more than {MOST_POINTS:,} key points. Split the set.")
+    if sum(len(points.names) for points in result if points is not None) > MOST_POINTS:
+        raise ManifestError(f"{path} has more than {MOST_POINTS:,} key points. Split the set.")
     return result, good
 
 
-def _points(value: Any) -> NDArray[np.float64] | None:
-    """(K, 2) or (K, 3), finite; None for anything else."""
-    if not isinstance(value, list | tuple | np.ndarray) or not np.iterable(value):
+def _points(value: Any) -> Keypoints | None:
+    """Finite points, with or without visibility; None for anything else."""
+    if not isinstance(value, list | tuple) and not (isinstance(value, np.ndarray) and value.ndim):
         return None
     rows = list(map(_value, value))
     for width in (2, 3):
         points = _numbers(rows, width)
         if points is not None and len(points) and np.isfinite(points).all():
-            return points
+            seen = points if width == 3 else np.pad(points, ((0, 0), (0, 1)), constant_values=2)
+            return Keypoints(numbered(len(seen)), seen)
     return None
 
 
