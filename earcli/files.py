@@ -12,7 +12,7 @@ from typing import Any
 from earcli.errors import RunError
 
 # what makes a spreadsheet read a cell as a formula, in either width (OWASP, "CSV Injection"), and our own guard
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 GUARD = "'"
 
 

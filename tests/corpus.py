@@ -163,6 +163,7 @@ def good() -> dict[str, bytes]:
         "w.safetensors": save(state),
         "index.npz": index.getvalue(),
         "eigenears.npz": space.getvalue(),
+        "n.onnx": network(),
         "config.json": json.dumps({"latent_dim": 8, "image_size": 64, "resnet_version": "resnet18"}).encode(),
     }
     return files | {f"p.{kind}": picture(kind) for kind in PICTURES}
@@ -194,6 +195,7 @@ def read(path: Path) -> object:
     from earcli.data.manifest import read_manifest
     from earcli.data.vectors import read_vectors
     from earcli.errors import CheckpointError
+    from earcli.exporting.runtime import OnnxModel
     from earcli.models.folder import read_folder
     from earcli.models.vae import EarVAE
     from earcli.models.weights import checkpoint_config, read_checkpoint, read_pretrained
@@ -219,8 +221,30 @@ def read(path: Path) -> object:
         return EigenEars.load(path)
     if name.endswith(".npz"):
         return read_vectors(path)
+    if name.endswith(".onnx"):
+        return OnnxModel(path, 1)(np.zeros((1, 1, 64), np.float32))
     with images.quiet_decoding():
         examine(path, np.full(4, np.nan))
         images.read_header(path)
         images.picture_size(path)
         return images.read_picture(path)
+
+
+def network(place: str = "") -> bytes:
+    """An ONNX file that `OnnxModel` takes, a convolution; its numbers lie in the file `place`, where that is given."""
+    from onnx import TensorProto, helper
+
+    facts = {"part": "encoder", "precision": "fp32", "image_size": "64", "latent_dim": "62"}
+    facts |= {"resnet_version": "resnet18", "fingerprint": "x", "run": "", "checkpoint": "c"}
+    weight = helper.make_tensor("w", TensorProto.FLOAT, (1, 1, 3), [1.0, 2.0, 3.0])
+    if place:
+        weight.ClearField("float_data")
+        weight.data_location = TensorProto.EXTERNAL
+        weight.external_data.add(key="location", value=place)
+    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 1, 64])
+    mean = helper.make_tensor_value_info("mu", TensorProto.FLOAT, None)
+    graph = helper.make_graph([helper.make_node("Conv", ["images", "w"], ["mu"])], "g", [images], [mean], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, facts)
+    content: bytes = model.SerializeToString()
+    return content

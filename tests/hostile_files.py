@@ -21,6 +21,7 @@ from corpus import (
     good,
     members_of,
     nested,
+    network,
     npy,
     pickled,
     png,
@@ -62,7 +63,7 @@ def _pickles(touched: Path) -> dict[str, tuple[str, bytes]]:
     one = b"](" + text("a.jpg") + b"e"
     none = b"](Ne"
     count = struct.pack("<Q", 1 << 44)
-    deep = b"\x85" * 400_000
+    deep = b"\x85" * 150_000
     payloads = {
         f"{name}, protocol {protocol}": npy(pickle.dumps(attack, protocol))
         for name, attack in attacks(touched).items()
@@ -166,7 +167,7 @@ def _archives(touched: Path) -> dict[str, tuple[str, bytes]]:
         "one megabyte as a gigabyte": ("x.ckpt", stored_zip({"a/data/0": bytes(4 << 18), "a/data.pkl": b"\x80\x02}("
             + text("state_dict") + b"](" + tensor(many + b"\x85", b"K\x01\x85", many) * 999 + b"eu."})),
         "tuples in tuples as a key": ("x.ckpt", checkpoint(b"}" + nested(40, 4, b"tuple") + b"Ns")),
-        "a tuple too deep as a key": ("x.ckpt", checkpoint(b"}N" + b"\x85" * 400_000 + b"Ns")),
+        "a tuple too deep as a key": ("x.ckpt", checkpoint(b"}N" + b"\x85" * 150_000 + b"Ns")),
         "a set of tuples in tuples": ("x.ckpt", holding(b"cbuiltins\nset\n](" + nested(40, 4, b"tuple") + b"e\x85R")),
         "a number as a state dict": ("x.ckpt", torch_bytes({"state_dict": 3, "hyper_parameters": {"latent_dim": 3}})),
         "a latent space of 10**12": (
@@ -188,6 +189,8 @@ def _archives(touched: Path) -> dict[str, tuple[str, bytes]]:
         "a compressed space": ("eigenears.npz", bomb("mean.npy")),
         "a space of words": ("eigenears.npz", stored_zip({**members_of(whole["eigenears.npz"]),
             "images.npy": claims("(1,)", "<U1") + b"x\0\0\0"})),
+        "numbers outside its folder": ("n.onnx", network("../../../../etc/passwd")),
+        "numbers in a device": ("n.onnx", network("/dev/zero")),
         "a million members": ("index.npz", _many_members()),
     }  # fmt: skip
     for name, attack in attacks(touched).items():
@@ -198,13 +201,14 @@ def _archives(touched: Path) -> dict[str, tuple[str, bytes]]:
 
 @cache
 def zeros() -> bytes:
-    """300 MiB, compressed."""
-    return zlib.compress(bytes(300 * MIB), 1)
+    """150 MiB, compressed."""
+    return zlib.compress(bytes(150 * MIB), 1)
 
 
+@cache
 def bomb(name: str) -> bytes:
-    """An archive of a few hundred KiB that unpacks to 300 MiB."""
-    return stored_zip({name: bytes(300 * MIB)}, zipfile.ZIP_DEFLATED)
+    """An archive of a few hundred KiB that unpacks to 150 MiB."""
+    return stored_zip({name: bytes(150 * MIB)}, zipfile.ZIP_DEFLATED)
 
 
 def _overlapping() -> bytes:
@@ -308,8 +312,8 @@ def _pictures() -> dict[str, tuple[str, bytes]]:
     postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
     files = {
         "png: pixels without end": png(side, side),
-        "png: text that unpacks to 300 MiB": png(9, 9, chunk(b"zTXt", b"a\0\0" + zeros())),
-        "png: a profile that unpacks to 300 MiB": png(9, 9, chunk(b"iCCP", b"a\0\0" + zeros())),
+        "png: text that unpacks to 150 MiB": png(9, 9, chunk(b"zTXt", b"a\0\0" + zeros())),
+        "png: a profile that unpacks to 150 MiB": png(9, 9, chunk(b"iCCP", b"a\0\0" + zeros())),
         "png: a chunk that promises 2 GiB": png(9, 9)[:-12] + b"\x7f\xff\xff\xffIDAT",
         "gif: pixels without end": gif,
         "bmp: pixels without end": bmp,

@@ -24,7 +24,7 @@ import numpy as np
 from corpus import MIB, good, members_of, read, stored_zip
 from hostile_files import hostile
 
-MOST_MEMORY = 256 * MIB
+MOST_MEMORY = 128 * MIB
 """What reading one of these small files may add to the process at its peak."""
 SECONDS = 60
 ADDRESSES = 4096 * MIB

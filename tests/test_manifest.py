@@ -1,14 +1,13 @@
 """Manifests: what the original project writes is read, and nothing that a file holds is ever run."""
 
-import builtins
-import os
 import pickle
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from corpus import npy
+from hostile_files import attacks
 
 from earcli.data.manifest import read_manifest, write_manifest
 from earcli.errors import ManifestError
@@ -16,14 +15,6 @@ from earcli.errors import ManifestError
 
 def save(path: Path, content: Any) -> Path:
     np.save(path, content, allow_pickle=True)
-    return path
-
-
-def save_pickle(path: Path, payload: bytes) -> Path:
-    """A `.npy` with the header of an object array and any pickle behind it."""
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": ()})
-        file.write(payload)
     return path
 
 
@@ -106,47 +97,15 @@ def test_a_missing_manifest_and_a_wrong_root_say_what_to_do(tmp_path: Path) -> N
         read_manifest(path, tmp_path / "nowhere")
 
 
-class Run:
-    """Unpickles into a call."""
-
-    def __init__(self, function: Any, *args: Any) -> None:
-        self.call = (function, args)
-
-    def __reduce__(self) -> Any:
-        return self.call
-
-
-def attacks(target: Path) -> dict[str, Any]:
-    command = f"touch {target}"
-    return {
-        "os.system": Run(os.system, command),
-        "eval": Run(builtins.eval, f"open({str(target)!r}, 'w')"),
-        "exec": Run(builtins.exec, f"open({str(target)!r}, 'w')"),
-        "open": Run(builtins.open, str(target), "w"),
-        "subprocess": Run(subprocess.check_output, ["touch", str(target)]),
-        "getattr chain": Run(getattr, Run(__import__, "os"), "system"),
-        "numpy function": Run(np.save, str(target), 1),
-        "hidden in a list": {"image_paths": ["a"], "bboxes": [Run(os.system, command)]},
-        "hidden in an array": {"image_paths": np.array([Run(os.system, command)], dtype=object), "bboxes": [None]},
-    }
-
-
 @pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize("attack", attacks(Path("pwned")))
 def test_a_manifest_that_carries_code_is_refused_and_runs_nothing(tmp_path: Path, attack: str, protocol: int) -> None:
     target = tmp_path / "pwned"
-    path = save_pickle(tmp_path / "m.npy", pickle.dumps(attacks(target)[attack], protocol))
+    path = tmp_path / "m.npy"
+    path.write_bytes(npy(pickle.dumps(attacks(target)[attack], protocol)))
     with pytest.raises(ManifestError, match="none of it was run"):
         read_manifest(path)
     assert not target.exists()
-
-
-def test_an_array_out_of_nothing_is_refused(tmp_path: Path) -> None:
-    from numpy._core.multiarray import _reconstruct  # type: ignore[attr-defined]
-
-    payload = pickle.dumps({"image_paths": Run(_reconstruct, np.ndarray, (1 << 40,), b"b"), "bboxes": [None]})
-    with pytest.raises(ManifestError, match="none of it was run"):
-        read_manifest(save_pickle(tmp_path / "m.npy", payload))
 
 
 @pytest.mark.parametrize("keep", [0, 5, 60, 130, -3])

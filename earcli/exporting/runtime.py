@@ -41,20 +41,24 @@ class OnnxModel:
         options.log_severity_level = 3  # it tells of fusions that it could not make
         try:
             check_plain(path, LARGE)
-            self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            # its fallback, to the same provider, would print what went wrong
+            self.session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
+            notes = self.session.get_modelmeta().custom_metadata_map
+            inputs = [item.name for item in self.session.get_inputs()]
+            outputs = [item.name for item in self.session.get_outputs()]
         except FileNotFoundError as error:
             raise CheckpointError(f"{path} does not exist. Make it: ear export --format onnx.") from error
         except Exception as error:  # its errors share no base but this one
             raise CheckpointError(f"{path} is damaged or no ONNX file. Export it anew: ear export.") from error
-        self.facts = Facts.from_text(self.session.get_modelmeta().custom_metadata_map, path)
-        inputs = self.session.get_inputs()
+        self.facts = Facts.from_text(notes, path)
         if len(inputs) != 1:
             raise CheckpointError(f"{path} takes {len(inputs)} inputs, which no file of ear export does.")
-        self.path, self.input = path, inputs[0].name
-        self.outputs = [output.name for output in self.session.get_outputs()]
+        self.path, self.input, self.outputs = path, inputs[0], outputs
 
     def __call__(self, batch: Floats) -> dict[str, Floats]:
         try:
             return dict(zip(self.outputs, self.session.run(None, {self.input: batch}), strict=True))
-        except Exception as error:
+        except Exception as error:  # shapes, or memory
             raise CheckpointError(f"{self.path} does not compute what ear exports. Export it anew.") from error
