@@ -129,9 +129,6 @@ class PlainUnpickler:
         self.stack.append(int.from_bytes(content, "little", signed=True))
         return end
 
-    def _skip(self, position: int, form: str, width: int) -> int:
-        return position + width
-
     def _get(self, position: int, form: str, width: int) -> int:
         self.stack.append(self.memo[unpack_from(form, self.data, position)[0]])
         return position + width
@@ -190,10 +187,6 @@ class PlainUnpickler:
                 raise ForbiddenError(f"a {type(key).__name__} as a key")
             target[key] = value
 
-    def _set_item(self) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        self._set_items([key, value])
-
     def _reduce(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(arguments, tuple):
@@ -203,9 +196,6 @@ class PlainUnpickler:
     def _build(self) -> None:
         state = self.stack.pop()
         self.build(self.stack[-1], state)
-
-    def _refer(self) -> None:
-        self.stack.append(self.refer(self.stack.pop()))
 
 
 def _list(value: Any) -> list[Any]:
@@ -221,8 +211,8 @@ def _reader(method: Callable[..., int], form: str = "", width: int = 0) -> Calla
 # by their codes in pickletools: what has an argument behind it, and what has not
 _P = PlainUnpickler
 READ: dict[int, Callable[[PlainUnpickler, int], int]] = {
-    0x80: _reader(_P._skip, "", 1),  # PROTO
-    0x95: _reader(_P._skip, "", 8),  # FRAME
+    0x80: lambda pickle, position: position + 1,  # PROTO
+    0x95: lambda pickle, position: position + 8,  # FRAME
     ord("K"): _reader(_P._number, "<B", 1),
     ord("M"): _reader(_P._number, "<H", 2),
     ord("J"): _reader(_P._number, "<i", 4),
@@ -249,10 +239,10 @@ STEPS: dict[int, Callable[[PlainUnpickler], None]] = {
     0x86: lambda pickle: pickle._last(2),
     0x87: lambda pickle: pickle._last(3),
     ord("a"): _P._append,
-    ord("s"): _P._set_item,
+    ord("s"): lambda pickle: pickle._set_items([pickle.stack.pop(-2), pickle.stack.pop()]),
     ord("u"): lambda pickle: pickle._set_items(pickle._pop_mark()),
     0x93: _P._stack_global,
     ord("R"): _P._reduce,
     ord("b"): _P._build,
-    ord("Q"): _P._refer,
+    ord("Q"): lambda pickle: pickle.stack.append(pickle.refer(pickle.stack.pop())),
 }

@@ -1,26 +1,22 @@
 """The `.npy` of the original project: a pickled dict, read without running code."""
 
 import io
-import math
-import re
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from earcli.data.formats.columns import MOST_ROWS, Columns, Keypoints, Refuse, check_size, finite_or_inf, numbered
+from earcli.data.formats.pickled import ArrayUnpickler, value_of
 from earcli.errors import ManifestError
 from earcli.files import replacing
 from earcli.reading import read_plain, shown
-from earcli.unpickling import ForbiddenError, Global, PlainUnpickler
+from earcli.unpickling import ForbiddenError
 
 SIZE_LIMIT = 1 << 30
 MOST_POINTS = 10_000_000
-NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
-PLAIN_CODE = re.compile(r"[<>=|]?(?:[biuf][1248]|f16|O[48]?|[US]\d{1,8})")
 SUBJECT_TYPES = (str, int, float, np.generic, type(None))
 NO_BOX = (np.nan,) * 4
 
@@ -88,7 +84,7 @@ def _unpickle(path: Path) -> Any:
         shape, _, dtype = read(start)
         if dtype != np.dtype(object) or shape != ():
             raise ManifestError(f"{path} holds an array of {dtype}, wanted a dict of image_paths and bboxes.")
-        return _value(_ArrayUnpickler(data, start.tell()).load())
+        return value_of(ArrayUnpickler(data, start.tell()).load())
     except ForbiddenError as error:
         raise ManifestError(
             f"{path} carries {error}, and none of it was run. A manifest holds dicts, lists, strings, numbers."
@@ -99,83 +95,8 @@ def _unpickle(path: Path) -> Any:
         raise ManifestError(f"{path} is no .npy manifest, or is damaged ({type(error).__name__}: {error}).") from error
 
 
-@dataclass
-class _Type:
-    """What stands for a dtype."""
-
-    dtype: np.dtype[Any]
-
-
-@dataclass
-class _Array:
-    """What stands for an array; its value comes after it."""
-
-    value: Any = None
-
-
-class _ArrayUnpickler(PlainUnpickler):
-    """Makes what numpy writes for arrays and scalars of plain values, by checking what numpy would believe."""
-
-    def find(self, wanted: Global) -> Any:
-        if wanted not in ADMITTED:
-            raise ForbiddenError(str(wanted))
-        return wanted
-
-    def call(self, function: Any, arguments: tuple[Any, ...]) -> Any:
-        match function, arguments:
-            case Global(module=_, name="_reconstruct"), (Global("numpy", "ndarray"), (0,), b"b" | "b"):
-                return _Array()
-            case Global("numpy", "dtype"), (str(code), *_):
-                return _Type(_dtype(code))
-            case Global(module=_, name="scalar"), (_Type(dtype), bytes(content)) if len(content) == dtype.itemsize:
-                return np.frombuffer(content, dtype)[0]
-            case Global("_codecs", "encode"), (str(text), "latin1"):  # Python 3's bytes in protocol 2
-                return text.encode("latin1")
-        raise ForbiddenError(f"{shown(arguments)} for {function}")
-
-    def build(self, instance: Any, state: Any) -> None:
-        match instance, state:
-            case _Type(dtype), (int(), "<" | ">" | "|" | "=" as order, None, None, None, *_):
-                instance.dtype = dtype.newbyteorder(order) if order != "|" else dtype
-            case _Array(), (int(), tuple(shape), _Type(dtype), bool(fortran), content):
-                instance.value = _filled(shape, dtype, "F" if fortran else "C", content)
-            case _:
-                raise ForbiddenError(f"the state {shown(state)} of an array")
-
-
-ADMITTED = {
-    Global("numpy", "ndarray"),
-    Global("numpy", "dtype"),
-    Global("_codecs", "encode"),
-    *(Global(module, name) for module in NUMPY_MODULES for name in ("_reconstruct", "scalar")),
-}
-
-
-def _dtype(code: str) -> np.dtype[Any]:
-    if not PLAIN_CODE.fullmatch(code):
-        raise ForbiddenError(f"an array of {shown(code)}")
-    return np.dtype(code)
-
-
-def _filled(shape: tuple[Any, ...], dtype: np.dtype[Any], order: Literal["C", "F"], content: Any) -> NDArray[Any]:
-    if len(shape) > 3 or not all(type(side) is int and 0 <= side <= MOST_ROWS for side in shape):
-        raise ForbiddenError(f"an array of shape {shown(shape)}")
-    count = math.prod(shape)
-    if dtype.hasobject and isinstance(content, list) and len(content) == count:
-        # from an iterator, because numpy would look into lists
-        return np.fromiter(content, dtype, count).reshape(shape, order=order)
-    plain = dtype.itemsize > 0 and not dtype.hasobject and isinstance(content, bytes)
-    if not plain or len(content) != count * dtype.itemsize:
-        raise ForbiddenError(f"an array of shape {shown(shape)} out of nothing")
-    return np.frombuffer(content, dtype).reshape(shape, order=order)
-
-
-def _value(item: Any) -> Any:
-    return item.value if isinstance(item, _Array) else item
-
-
 def _column(content: dict[Any, Any], key: str, path: Path) -> list[Any]:
-    value = _value(content[key])
+    value = value_of(content[key])
     if not isinstance(value, list | tuple) and not (isinstance(value, np.ndarray) and value.ndim):
         raise ManifestError(f"{path}: {key} is {_kind(value)}, wanted a list or an array.")
     if len(value) > MOST_ROWS:
@@ -185,7 +106,7 @@ def _column(content: dict[Any, Any], key: str, path: Path) -> list[Any]:
         rows = value.tolist() if isinstance(value, np.ndarray) and value.ndim == 1 else value
     except Exception as error:  # numbers that are no letters; numpy raises even SystemError
         raise ManifestError(f"{path}: {key} is damaged ({error}).") from error
-    return list(map(_value, rows))
+    return list(map(value_of, rows))
 
 
 def _box_array(boxes: list[Any], path: Path, refuse: Refuse) -> tuple[NDArray[np.float64], list[int] | range]:
@@ -248,7 +169,7 @@ def _points(value: Any) -> Keypoints | None:
     """Finite points, with or without visibility; None for anything else."""
     if not isinstance(value, list | tuple) and not (isinstance(value, np.ndarray) and value.ndim):
         return None
-    rows = list(map(_value, value))
+    rows = list(map(value_of, value))
     for width in (2, 3):
         points = _numbers(rows, width)
         if points is not None and len(points) and np.isfinite(points).all():
