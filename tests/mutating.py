@@ -1,11 +1,10 @@
 """Reads files that are hostile or damaged, in a process of its own, and tells what came of it.
 
-    python tests/mutating.py hostile FOLDER
-    python tests/mutating.py mutated FOLDER COUNT SEED [NAME...]
+    python tests/mutating.py FOLDER COUNT SEED
 
-The first reads the corpus, the second COUNT mutations of each good file. Both print JSON: how many files gave a result
-and how many an `EarError`, by name, and as `failures` whatever else happened. An input that takes more than `SECONDS`
-ends the process with a traceback; one that takes more than `MOST_MEMORY` is a failure.
+It reads the hostile files, then COUNT mutations of each good one, and prints JSON: how many gave a result and how many
+an `EarError`, by name; which of the hostile ones were `read`; and as `failures` whatever else happened. An input that
+takes more than `SECONDS` ends the process with a traceback; one that takes more than `MOST_MEMORY` is a failure.
 """
 
 import json
@@ -16,6 +15,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from faulthandler import cancel_dump_traceback_later, dump_traceback_later
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,12 @@ from typing import Any
 import numpy as np
 from corpus import MIB, good, members_of, read, stored_zip
 from hostile_files import hostile
+from PIL import Image
 
 MOST_MEMORY = 128 * MIB
 """What reading one of these small files may add to the process at its peak."""
+BYTES_A_PIXEL = 24
+"""And for each pixel that a picture under Pillow's limit says it has."""
 SECONDS = 60
 ADDRESSES = 4096 * MIB
 """What the process may map beyond what it starts with, so that a bomb ends it and not the machine."""
@@ -36,7 +39,7 @@ WORDS += [b"../", b"-", b":", b"null", b"\xf0\x9f\x91\x82", b"<<: *a", b"!!int '
 
 
 def main() -> None:
-    mode, folder = sys.argv[1], Path(sys.argv[2])
+    folder, count, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     warnings.simplefilter("error")  # a warning would be a line on somebody's screen
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     files = good()
@@ -44,20 +47,18 @@ def main() -> None:
     for name, content in files.items():  # imports what reading takes, and proves that each is read
         (folder / name).write_bytes(content)
         read(folder / name)
-    result = Result(folder)
+    refused, damaged = Result(folder), Result(folder)
     resource.setrlimit(resource.RLIMIT_AS, (memory("VmSize") + ADDRESSES,) * 2)
-    if mode == "hostile":
-        for what, (name, content) in hostile(folder / "touched").items():
-            result.take(what, name, content)
-            if (folder / "touched").exists():
-                result.fail(what, name, "it ran")
-                (folder / "touched").unlink()
-    else:
-        count, seed = int(sys.argv[3]), int(sys.argv[4])
-        for name in sys.argv[5:] or files:
-            for number, content in enumerate(mutations(files[name], count, seed)):
-                result.take(f"mutation {number} of seed {seed}", name, content)
-    print(json.dumps(result.to_dict()))
+    for what, (name, content) in hostile(folder / "touched").items():
+        refused.take(what, name, content)
+        if (folder / "touched").exists():
+            refused.fail(what, name, "it ran")
+            (folder / "touched").unlink()
+    for name in files:
+        for number, content in enumerate(mutations(files[name], count, seed)):
+            damaged.take(f"mutation {number} of seed {seed}", name, content)
+    found = {"hostile": refused.total(), "read": refused.read, "damaged": damaged.counts}
+    print(json.dumps({**found, "failures": refused.failures + damaged.failures}))
 
 
 class Result:
@@ -91,22 +92,18 @@ class Result:
             self.fail(what, name, traceback.format_exc(-6))
         cancel_dump_traceback_later()
         taken = memory("VmHWM") - used
-        if taken > MOST_MEMORY + len(content):
+        if taken > MOST_MEMORY + len(content) + BYTES_A_PIXEL * pixels(path):
             self.fail(what, name, f"{taken // MIB} MiB of memory")
         if path.read_bytes() != content or path.stat().st_mtime_ns != before.st_mtime_ns:
             self.fail(what, name, "it was changed")
 
     def fail(self, what: str, name: str, reason: str) -> None:
-        kept = self.folder / f"failure-{len(self.failures)}-{name}"
+        kept = self.folder / f"failure-{len(list(self.folder.glob('failure-*')))}-{name}"
         kept.write_bytes((self.folder / name).read_bytes())
         self.failures.append({"what": what, "name": name, "reason": reason, "file": str(kept)})
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "counts": {name: dict(counts) for name, counts in self.counts.items()},
-            "failures": self.failures,
-            "read": self.read,
-        }
+    def total(self) -> int:
+        return sum(sum(counts.values()) for counts in self.counts.values())
 
 
 def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
@@ -146,6 +143,13 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
             case 6 if rng.random() < 0.3:
                 del changed[place:]
     return bytes(changed)
+
+
+def pixels(path: Path) -> int:
+    """How many a picture says it has, if it is one that may be read."""
+    with suppress(Exception), Image.open(path) as image:
+        return image.width * image.height
+    return 0
 
 
 def memory(name: str) -> int:

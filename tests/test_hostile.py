@@ -49,26 +49,21 @@ def read_apart(*arguments: object) -> dict[str, Any]:
     return found
 
 
-def test_every_hostile_file_is_refused(tmp_path: Path) -> None:
-    found = read_apart("hostile", tmp_path)
+def test_hostile_files_are_refused_and_damaged_ones_give_results_or_errors(tmp_path: Path) -> None:
+    found = read_apart(tmp_path, 12, 1)
     assert found["failures"] == []
     assert found["read"] == HARMLESS
-    assert sum(sum(counts.values()) for counts in found["counts"].values()) > 150
-
-
-def test_damaged_files_give_results_or_errors(tmp_path: Path) -> None:
-    found = read_apart("mutated", tmp_path, 12, 1)
-    assert found["failures"] == []
-    assert all(counts.get("errors", 0) for counts in found["counts"].values())
+    assert found["hostile"] > 150
+    assert all(counts.get("errors", 0) for counts in found["damaged"].values())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(100, 104))
 def test_thousands_of_damaged_files_give_results_or_errors(tmp_path: Path, seed: int) -> None:
-    found = read_apart("mutated", tmp_path, 500, 100 + seed)
+    found = read_apart(tmp_path, 500, seed)
     assert found["failures"] == []
-    assert sum(sum(counts.values()) for counts in found["counts"].values()) == 500 * len(good())
-    assert all(counts.get("errors", 0) and counts.get("results", 0) for counts in found["counts"].values())
+    assert {name: sum(counts.values()) for name, counts in found["damaged"].items()} == dict.fromkeys(good(), 500)
+    assert all(counts.get("errors", 0) and counts.get("results", 0) for counts in found["damaged"].values())
 
 
 # -- what is no file
@@ -125,10 +120,10 @@ def test_a_manifest_may_name_pipes_and_devices(tmp_path: Path) -> None:
     assert RunFolder(tmp_path).kind == "teacher"
 
 
-def test_a_picture_of_gigabytes_is_not_read(tmp_path: Path) -> None:
+def test_a_picture_of_more_bytes_than_any_has_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "a.webp").open("wb") as file:
         file.write(picture("webp"))
-        file.truncate(8 << 30)  # sparse: takes no room
+        file.truncate(513 << 20)  # sparse: takes no room
     with pytest.raises(BadPictureError, match="over the limit"):
         read_picture(tmp_path / "a.webp")
 

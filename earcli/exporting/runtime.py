@@ -38,7 +38,7 @@ class OnnxModel:
     def __init__(self, path: Path, threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
-        options.log_severity_level = 3  # it tells of fusions that it could not make
+        options.log_severity_level = 4  # it tells of fusions that it could not make; errors it raises as well
         try:
             check_plain(path, LARGE)
             # its fallback, to the same provider, would print what went wrong
