@@ -74,7 +74,8 @@ def _register(command: Callable[..., None], parent: typer.Typer = app) -> None:
         except EarError as error:
             from earcli.reporting.console import show_error
 
-            show_error(str(error))
+            if str(error):  # else another process of the same run says it
+                show_error(str(error))
             raise typer.Exit(1) from None
 
     guarded.__signature__ = signature.replace(parameters=[*signature.parameters.values(), debug])  # type: ignore[attr-defined]

@@ -21,6 +21,7 @@ from earcli.runs import RunFolder, create_run
 from earcli.start import lap
 from earcli.training.base import EarModule
 from earcli.training.checkpoint import keep_best
+from earcli.training.processes import earliest, highest
 
 CHECK_EVERY = 50
 
@@ -141,6 +142,7 @@ class GracefulStop(Callback):
     """Ctrl-C and SIGTERM set a flag that is read between steps: the step is finished and `last.ckpt` saved.
 
     In an epoch's last step, and during validation, the end of the epoch is awaited. A second signal stops at once.
+    One process that received a signal stops all, after the same step.
     """
 
     def __init__(self, keeper: Bookkeeper) -> None:
@@ -166,14 +168,15 @@ class GracefulStop(Callback):
         between_steps = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if (batch_idx + 1) % CHECK_EVERY == 0:
             check_finite(module)
-        if self.received is not None and between_steps and not last:
+        if between_steps and not last and (received := highest(self.received or 0, module.device)):
             check_finite(module)
-            raise InterruptedTraining(self.received, self.keeper.save(trainer))
+            raise InterruptedTraining(received, self.keeper.save(trainer))
 
     def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
-        if self.received is not None and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
+        ends = trainer.current_epoch + 1 == trainer.max_epochs
+        if not ends and (received := highest(self.received or 0, module.device)):
             assert self.keeper.run is not None
-            raise InterruptedTraining(self.received, self.keeper.run.last)
+            raise InterruptedTraining(received, self.keeper.run.last)
 
     def close(self) -> None:
         """Gives the signals back."""
@@ -182,11 +185,13 @@ class GracefulStop(Callback):
 
 
 def check_finite(module: EarModule) -> None:
-    """Raises TrainingError once a loss was NaN or infinite."""
-    step = int(module.first_bad_step)
+    """Raises TrainingError in all processes once a loss was NaN or infinite in one."""
+    step = int(earliest(module.first_bad_step.view(1).to(module.device)))
     if step < 0 and all(np.isfinite(value) for value in module.record.values()):
         return
     where = f"in step {step}" if step >= 0 else "in validation"
+    if module.global_rank != 0:
+        raise TrainingError  # without a message: the first process has it
     raise TrainingError(
         f"The loss became NaN or infinite {where}. Training stopped; the checkpoints of the epochs before are sound. "
         "Try a lower --lr, a lower --grad-clip, or --precision 32."

@@ -1,0 +1,45 @@
+"""`ear` as the tests of several processes want it, which it starts anew by the same command line.
+
+Batch norms of teachers are in eval mode, so that a batch gives the same however it is dealt out. In the environment,
+STILL=1 takes the noise out of the latent space, and STOP=E,B,R sends process R a SIGTERM in batch B of epoch E.
+"""
+
+import os
+import signal
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from earcli.cli import main
+from earcli.models.encoder import Posterior
+from earcli.models.vae import EarVAE
+from earcli.training.teacher import TeacherModule
+
+plain_init, plain_step = EarVAE.__init__, TeacherModule.training_step
+stop = os.environ.get("STOP")
+
+
+def frozen(self: EarVAE, *arguments: Any) -> None:
+    plain_init(self, *arguments)
+    for module in self.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()  # Lightning leaves modes as it finds them
+
+
+def still(self: Posterior, generator: torch.Generator | None = None) -> Tensor:
+    return self.mu
+
+
+def stopping(self: TeacherModule, batch: Any, batch_idx: int) -> Tensor:
+    if [self.current_epoch, batch_idx, self.global_rank] == [int(word) for word in str(stop).split(",")]:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return plain_step(self, batch, batch_idx)
+
+
+EarVAE.__init__ = frozen  # type: ignore[method-assign]
+if os.environ.get("STILL"):
+    Posterior.sample = still  # type: ignore[method-assign]
+if stop:
+    TeacherModule.training_step = stopping  # type: ignore[method-assign]
+main()
