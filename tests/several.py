@@ -1,7 +1,8 @@
 """`ear` as the tests of several processes want it, which it starts anew by the same command line.
 
 Batch norms of teachers are in eval mode, so that a batch gives the same however it is dealt out. In the environment,
-STILL=1 takes the noise out of the latent space, and STOP=E,B,R sends process R a SIGTERM in batch B of epoch E.
+STILL=1 takes the noise out of the latent space; in batch B of epoch E, STOP=E,B,R sends process R a SIGTERM, and
+BAD=E,B,R makes its loss no number.
 """
 
 import os
@@ -17,7 +18,7 @@ from earcli.models.vae import EarVAE
 from earcli.training.teacher import TeacherModule
 
 plain_init, plain_step = EarVAE.__init__, TeacherModule.training_step
-stop = os.environ.get("STOP")
+stop, bad = (os.environ.get(name, "") for name in ("STOP", "BAD"))
 
 
 def frozen(self: EarVAE, *arguments: Any) -> None:
@@ -31,15 +32,18 @@ def still(self: Posterior, generator: torch.Generator | None = None) -> Tensor:
     return self.mu
 
 
-def stopping(self: TeacherModule, batch: Any, batch_idx: int) -> Tensor:
-    if [self.current_epoch, batch_idx, self.global_rank] == [int(word) for word in str(stop).split(",")]:
+def disturbed(self: TeacherModule, batch: Any, batch_idx: int) -> Tensor:
+    here = f"{self.current_epoch},{batch_idx},{self.global_rank}"
+    if here == stop:
         os.kill(os.getpid(), signal.SIGTERM)
+    if here == bad:
+        with torch.no_grad():
+            self.model.decoder.to_rgb.bias.fill_(torch.nan)
     return plain_step(self, batch, batch_idx)
 
 
 EarVAE.__init__ = frozen  # type: ignore[method-assign]
 if os.environ.get("STILL"):
     Posterior.sample = still  # type: ignore[method-assign]
-if stop:
-    TeacherModule.training_step = stopping  # type: ignore[method-assign]
+TeacherModule.training_step = disturbed  # type: ignore[method-assign]
 main()

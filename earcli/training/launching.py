@@ -20,7 +20,7 @@ LOST = "Another process of this run has ended, and said why if it could. Mend th
 def together(trainer: Trainer) -> Iterator[None]:
     """Sees to it that no process that Lightning starts within outlives the one that started it.
 
-    Those that torchrun or SLURM started, they end themselves.
+    torchrun and SLURM see to those that they started.
 
     Raises:
         TrainingError: another process has ended.
@@ -29,10 +29,12 @@ def together(trainer: Trainer) -> Iterator[None]:
     environment = getattr(strategy, "cluster_environment", None)
     if isinstance(environment, LightningEnvironment) and trainer.local_rank and sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    children = getattr(strategy.launcher, "procs", [])
     try:
         yield
+        children.clear()  # the run is complete: Lightning would still end this process if one of them ended badly
     except BaseException as error:
-        for child in getattr(strategy.launcher, "procs", ()):
+        for child in children:
             child.kill()  # it may wait for this process, which is about to end
         if trainer.world_size > 1 and is_lost(error):
             raise TrainingError(LOST if trainer.is_global_zero else "") from error
