@@ -89,7 +89,8 @@ def _register(command: Callable[..., None], parent: typer.Typer = app) -> None:
             check_surroundings()
             command(*args, **kwargs)
         except EarError as error:
-            _show(error)
+            if str(error):  # else another process of the same run says it
+                _show(error)
             raise typer.Exit(1) from None
         except (MemoryError, RuntimeError, ImportError) as error:
             if not is_out_of_memory(error):

@@ -117,7 +117,9 @@ class RunConfig:
     )
     devices: str = knob("auto", "Devices per machine: a number, auto, or a list such as 0,1.", resumable=True)
     num_nodes: int = knob(1, "Machines.", at_least(1), resumable=True)
-    strategy: str = knob("auto", "Lightning's strategy, such as ddp.", resumable=True)
+    strategy: str = knob(
+        "auto", "How several processes train together: ddp; auto is ddp where there are several.", resumable=True
+    )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""What a run does from its start to its first step, part by part; `--debug` shows how long each takes."""
+"""The start of a run: what it takes, part by part, which `--debug` shows; and which of its processes talks."""
 
 import logging
+import os
 import time
 
 STARTED = time.perf_counter()
@@ -10,3 +11,9 @@ LOGGER = logging.getLogger("earcli.start")
 def lap(name: str) -> None:
     """Says that a part of the start is done."""
     LOGGER.debug(name)
+
+
+def first_process() -> bool:
+    """Whether this process talks and counts, of all that train together: by what torchrun, Lightning or SLURM set."""
+    ranks = ("RANK",) if "RANK" in os.environ else ("NODE_RANK", "LOCAL_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in ranks)

@@ -99,7 +99,7 @@ def test_the_fast_step_has_the_loss_of_the_straightforward_one(precision: str, b
     pixels = pixels.repeat_interleave(4, 2).repeat_interleave(4, 3)
     with precision_context(config, torch.device("cpu")):
         fast = module.training_step({"pixels": pixels, "subject": torch.full((4,), -1)}, 0)
-    plain = naive(as_images(pixels), module.generator(TRAIN_STREAM, 0, 0))
+    plain = naive(as_images(pixels), module.generator(TRAIN_STREAM, 0, 0, 4))
     assert set(module.sums) >= {"l1", "perceptual", "ssim_loss", "edge", "contrastive", "center", "kl"}
     assert fast.item() == pytest.approx(plain, rel=bound)
 

@@ -1,6 +1,5 @@
 """What `ear finetune` and `ear resume` share: labels, a detector to start from, and what came of it."""
 
-import os
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +23,7 @@ from earcli.models.vae import EarVAE
 from earcli.models.weights import checkpoint_config, read_trunk
 from earcli.reporting.console import DETECTOR_COLUMNS, ProgressBar, Report, TrainingReport
 from earcli.runs import RunFolder, check_place
-from earcli.start import lap
+from earcli.start import first_process, lap
 from earcli.training.batch_size import check_batch_size
 from earcli.training.precision import choose_precision
 
@@ -40,7 +39,7 @@ def finetune(config: FinetuneConfig, resume: tuple[RunFolder, Path] | None = Non
     config = choose_precision(config)
     check_batch_size(config)
     check_place(config.run_dir, config.run_name)
-    console = Console(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
+    console = Console(quiet=not first_process())
     with ProgressBar(console) as progress:
         report = TrainingReport(console, progress, DETECTOR_COLUMNS)
         train, val = labels_of(config, report)
@@ -48,6 +47,8 @@ def finetune(config: FinetuneConfig, resume: tuple[RunFolder, Path] | None = Non
         model, config = start(config, train.names, report.note, resumed=resume is not None)
         lap("weights")
         run, module = fit(config, model, train, val, report, resume)
+    if console.quiet:
+        return
     for line in summary(config, run, module):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 

@@ -1,6 +1,5 @@
 """What `ear train` and `ear resume` share: load, train, say what came of it."""
 
-import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import fields
@@ -23,7 +22,7 @@ from earcli.models.resuming import check_resumable
 from earcli.models.weights import checkpoint_config, kind_of, read_trunk, read_vgg
 from earcli.reporting.console import ProgressBar, TrainingReport
 from earcli.runs import RunFolder, check_place
-from earcli.start import lap
+from earcli.start import first_process, lap
 from earcli.training.batch_size import check_batch_size
 from earcli.training.precision import choose_precision
 from earcli.training.switches import check_switches
@@ -73,8 +72,7 @@ def train(config: TrainConfig, resume: tuple[RunFolder, Path] | None = None) -> 
     trunk = None if resume else read_trunk(config.resnet_version, config.weights)
     vgg = read_vgg(config.perceptual_weights) if config.perceptual_weight else None
     lap("weights")
-    # Lightning starts the other processes of a run with their number set: one of them talks
-    console = Console(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
+    console = Console(quiet=not first_process())
     with ProgressBar(console) as progress:
         report = TrainingReport(console, progress)
         train_set = read_manifest(config.train_manifest, config.root_dir).limit(config.limit_train, config.seed)
@@ -95,6 +93,8 @@ def train(config: TrainConfig, resume: tuple[RunFolder, Path] | None = None) -> 
             report.note("the perceptual term is off")
         with stops_told(report):
             run, module = train_teacher(config, train_crops, val_crops, Pretrained(trunk, vgg), report, resume)
+    if console.quiet:
+        return
     for line in summary(config, run, module, mean_image_psnr(train_crops.pixels, val_crops.pixels)):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 

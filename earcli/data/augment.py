@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from earcli.data.draws import draw
+
 
 @dataclass(frozen=True)
 class Strength:
@@ -56,7 +58,7 @@ def draw_pose(count: int, strength: Strength, generator: torch.Generator) -> Ten
     Returns:
         (count, 2, 3), for `affine_grid`.
     """
-    flip = torch.where(torch.rand(count, 1, generator=generator, device=generator.device) < 0.5, -1.0, 1.0)
+    flip = torch.where(draw(torch.rand, (count, 1), generator, device=generator.device) < 0.5, -1.0, 1.0)
     angle = _draw(count, math.radians(strength.rotate), generator)
     zoom = 1 + _draw(count, strength.zoom, generator)
     cos, sin = angle.cos() * zoom, angle.sin() * zoom
@@ -76,7 +78,7 @@ def relight(images: Tensor, strength: Strength, generator: torch.Generator) -> T
 
 def _draw(count: int, reach: float, generator: torch.Generator, columns: int = 1) -> Tensor:
     """(count, columns), uniform from −reach to reach."""
-    return (torch.rand(count, columns, generator=generator, device=generator.device) * 2 - 1) * reach
+    return (draw(torch.rand, (count, columns), generator, device=generator.device) * 2 - 1) * reach
 
 
 def affine_grid(theta: Tensor, side: int) -> Tensor:

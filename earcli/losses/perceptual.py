@@ -83,4 +83,4 @@ def random_vgg(generator: torch.Generator) -> dict[str, Tensor]:
 def _mean_distance(a: Tensor, b: Tensor) -> Tensor:
     """mean |a − b| of each image, (B,), summed in fp32 without a copy in fp32."""
     total: Tensor = torch.linalg.vector_norm(a - b, ord=1, dim=(1, 2, 3), dtype=torch.float32)
-    return total / a[0].numel()
+    return total / a.shape[1:].numel()

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from earcli.data.draws import draw
 from earcli.models.blocks import adaptation_stage, start_nearly_linear
 from earcli.models.trunk import Trunk
 
@@ -23,7 +24,7 @@ class Posterior(NamedTuple):
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """A draw by the reparametrisation trick (Kingma and Welling 2014, arXiv:1312.6114), (B, latent_dim)."""
-        noise = torch.randn(self.mu.shape, generator=generator, device=self.mu.device, dtype=self.mu.dtype)
+        noise = draw(torch.randn, self.mu.shape, generator, device=self.mu.device, dtype=self.mu.dtype)
         return self.mu + torch.exp(0.5 * self.logvar) * noise
 
 

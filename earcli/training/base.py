@@ -12,8 +12,11 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from earcli.config import AnyRunConfig
+from earcli.data.draws import SharedGenerator
 from earcli.errors import DataError
 from earcli.training.optimizer import AdamW
+from earcli.training.processes import added, world_size
+from earcli.training.resuming import Processes
 
 TRAIN_STREAM, VAL_STREAM = 0, 1
 SUSPECTS = ("loss", "gradient")
@@ -23,7 +26,8 @@ class EarModule(LightningModule):
     """Trains one network.
 
     Every random draw comes from a generator seeded by (seed, stream, epoch, batch), so a run can stop and resume at
-    any step. Sums over an epoch stay on the device and travel in the checkpoint.
+    any step, and several processes draw what one would. Sums over an epoch stay on the device, those of this process
+    alone, and travel in the checkpoint, those of all.
 
     Attributes:
         PICTURES: the folder of the run that `draw` fills.
@@ -50,6 +54,7 @@ class EarModule(LightningModule):
         self.sums: dict[str, Tensor] = {}
         self.first_bad = torch.full((4,), -1)
         self.batch_number = 0
+        self.first_processes: int | None = None
 
     @property
     def network(self) -> nn.Module:
@@ -106,6 +111,7 @@ class EarModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         self.record = {**self.train_means, **self._means("val")}
         self.complete_record()
+        self.sums = {}
         self.record["lr"] = self.trainer.optimizers[0].param_groups[-1]["lr"]
         self.log_dict(self.record)  # for Lightning's early stopping
 
@@ -146,29 +152,44 @@ class EarModule(LightningModule):
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / (total - warmup))))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        processes = self.trainer.world_size
         checkpoint["ear"] = {
-            "sums": self.sums,
+            "sums": added(self.sums),
             "steps_per_epoch": self.steps_per_epoch,
             "epochs_done": epochs_done(self.trainer),
+            "processes": processes,
+            "first_processes": self.first_processes or processes,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if checkpoint["ear"]["steps_per_epoch"] != self.steps_per_epoch:
+        saved = checkpoint["ear"]
+        if saved["steps_per_epoch"] != self.steps_per_epoch:
             raise DataError(
-                f"The run had {checkpoint['ear']['steps_per_epoch']} steps an epoch, now it would have "
-                f"{self.steps_per_epoch}: the training set or the number of devices has changed. Start a new run."
+                f"The run had {saved['steps_per_epoch']} steps an epoch, now it would have {self.steps_per_epoch}: "
+                "the training set has changed. Start a new run."
             )
-        self.sums = {name: value.to(self.device) for name, value in checkpoint["ear"]["sums"].items()}
+        processes = Processes.of(saved, self.trainer.world_size)
+        processes.convert(checkpoint["loops"])  # Lightning restores its loops from there after this
+        self.first_processes = processes.first
+        if self.global_rank == 0:
+            self.sums = {name: value.to(self.device) for name, value in saved["sums"].items()}
 
     # -- helpers
 
-    def generator(self, stream: int, epoch: int, batch: int) -> torch.Generator:
-        """A generator on this device that depends on nothing but the seed, these numbers and the process."""
-        words = np.random.SeedSequence((self.config.seed, stream, epoch, batch, self.global_rank)).generate_state(2)
-        return torch.Generator(self.device).manual_seed((int(words[0]) << 31) | int(words[1]) >> 1)
+    def generator(self, stream: int, epoch: int, batch: int, total: int) -> torch.Generator:
+        """A generator on this device that depends on nothing but the seed and these numbers.
+
+        Args:
+            total: samples of the batch on all processes.
+        """
+        words = np.random.SeedSequence((self.config.seed, stream, epoch, batch, 0)).generate_state(2)
+        generator = SharedGenerator(self.device, total, self.global_rank, world_size())
+        return generator.manual_seed((int(words[0]) << 31) | int(words[1]) >> 1)
 
     def add(self, values: Mapping[str, Tensor], count: int) -> None:
-        """Adds means over `count` samples to the sums of the epoch."""
+        """Adds means over `count` samples to the sums of the epoch; those of none are no numbers, and left out."""
+        if not count:
+            return
         for name, value in values.items():
             total = self.sums.get(name)
             added = value.detach().double() * count
@@ -177,8 +198,7 @@ class EarModule(LightningModule):
 
     def _means(self, stage: str) -> dict[str, float]:
         """Log keys and means of the epoch so far, over all processes."""
-        for name, value in self.sums.items():
-            self.sums[name] = self.trainer.strategy.reduce(value, reduce_op="sum")
+        self.sums = added(self.sums)
         count = self.sums["count"].item()
         return {f"{stage}/{name}": self.sums[name].item() / count for name in self.MEANS if name in self.sums}
 

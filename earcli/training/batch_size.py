@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from earcli.config import AUTO, AnyRunConfig
 from earcli.data.batches import PixelDataset
 from earcli.errors import ConfigError
+from earcli.training.resuming import Config, Processes
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from earcli.training.base import EarModule
     from earcli.training.datamodule import PixelDataModule
 
-Config = TypeVar("Config", bound=AnyRunConfig)
 STEPS = 3
 
 
@@ -37,7 +37,7 @@ def check_batch_size(config: AnyRunConfig) -> None:
 
 
 def largest_batch(
-    config: Config, trainer: "Trainer", make: "Callable[[Config, Trainer], tuple[EarModule, PixelDataModule]]"
+    config: Config, trainer: "Trainer", make: "Callable[[Config, Processes], tuple[EarModule, PixelDataModule]]"
 ) -> int:
     """The most pictures with which some steps and a validation fit, less Lightning's margin of 5%; at most the set.
 
@@ -53,7 +53,7 @@ def largest_batch(
     check_batch_size(config)
     if trainer.world_size > 1:
         raise ConfigError("--batch-size auto knows one device. Find it with --devices 1, then give the number.")
-    module, data = make(replace(config, batch_size=1), trainer)
+    module, data = make(replace(config, batch_size=1), Processes.of(None, 1))
     most = len(data.train)
     # Lightning never goes down from a size that the set does not fill, and returns the largest allowed one untried
     data.train = _Again(data.train, 2 * most + 1)

@@ -25,6 +25,7 @@ from earcli.start import lap
 from earcli.training.base import EarModule
 from earcli.training.checkpoint import keep_best
 from earcli.training.health import check_finite
+from earcli.training.processes import highest
 
 CHECK_EVERY = 50
 STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -168,7 +169,8 @@ class GracefulStop(Callback):
     """Ctrl-C, SIGTERM and SIGHUP set a flag that is read between steps: the step is finished and `last.ckpt` saved.
 
     In an epoch's last step, and during validation, the end of the epoch is awaited. A second signal stops at once. A
-    signal that the process was told to ignore, as `nohup` does, stays ignored.
+    signal that the process was told to ignore, as `nohup` does, stays ignored. One process that received
+    one stops all, after the same step.
     """
 
     def __init__(self, keeper: Bookkeeper) -> None:
@@ -196,14 +198,15 @@ class GracefulStop(Callback):
         assert self.keeper.run is not None
         if (batch_idx + 1) % CHECK_EVERY == 0:
             check_finite(trainer, module, self.keeper.run)
-        if self.received is not None and between_steps and not last:
+        if between_steps and not last and (received := highest(self.received or 0, module.device)):
             check_finite(trainer, module, self.keeper.run)
-            raise InterruptedTraining(self.received, self.keeper.save(trainer))
+            raise InterruptedTraining(received, self.keeper.save(trainer))
 
     def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
-        if self.received is not None and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
+        ends = trainer.current_epoch + 1 == trainer.max_epochs
+        if not ends and (received := highest(self.received or 0, module.device)):
             assert self.keeper.run is not None
-            raise InterruptedTraining(self.received, self.keeper.run.last)
+            raise InterruptedTraining(received, self.keeper.run.last)
 
     def close(self) -> None:
         """Gives the signals back."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from earcli.models.detector import Detection, EarDetector
 from earcli.reporting.drawing import draw_ears
 from earcli.reporting.plots import image_rows
 from earcli.training.base import TRAIN_STREAM, EarModule
+from earcli.training.processes import collected, counted, gathered, world_size
 
 SHOWN_EARS = 8
 
@@ -36,8 +36,8 @@ class DetectorModule(EarModule):
     model: EarDetector
     average: EarDetector | None
 
-    def __init__(self, config: FinetuneConfig, model: EarDetector, val: PixelDataset) -> None:
-        super().__init__(config, model, -(-config.epoch_steps // config.accumulate))
+    def __init__(self, config: FinetuneConfig, model: EarDetector, steps_per_epoch: int, val: PixelDataset) -> None:
+        super().__init__(config, model, steps_per_epoch)
         self.val = val
         self.weights = {name: getattr(config, f"{name}_weight") for name in TERMS}
         self.found: list[Findings] = []
@@ -55,16 +55,19 @@ class DetectorModule(EarModule):
     # -- training
 
     def training_step(self, batch: ViewBatch, batch_idx: int) -> Tensor:
-        generator = self.generator(TRAIN_STREAM, self.current_epoch, batch_idx)
-        strength = STRENGTHS[self.config.augment]
-        images, target = show(batch, self.config.shape[0], strength, generator)
-        losses = self.losses(self.model(images), target)
+        total = len(batch["pixels"]) * world_size()
+        generator = self.generator(TRAIN_STREAM, self.current_epoch, batch_idx, total)
+        images, target = show(batch, self.config.shape[0], STRENGTHS[self.config.augment], generator)
+        losses = self.losses(self.model(images), target, total)
         self.note_step(losses.terms, losses.total)
-        total: Tensor = losses.total
-        return total
+        loss: Tensor = losses.total
+        return loss
 
-    def losses(self, detection: Detection, target: Target) -> Losses:
-        return detection_losses(*detection, *target, self.weights)
+    def losses(self, detection: Detection, target: Target, total: int) -> Losses:
+        """Those of the batch on all processes: a mean over labelled points is no mean of the processes' means."""
+        boxes, keypoints = (gathered(value, total) for value in detection)
+        wanted = Target(*(gathered(value, total) for value in target))
+        return detection_losses(boxes, keypoints, *wanted, self.weights)
 
     def lr_scales(self) -> Mapping[int, float]:
         if self.config.init == "none":
@@ -82,14 +85,10 @@ class DetectorModule(EarModule):
     def validation_step(self, batch: ViewBatch, batch_idx: int) -> None:
         images, target = show(batch, self.config.shape[0], None)
         detection = self.network(images)
-        losses = self.losses(detection, target)
+        losses = self.losses(detection, target, counted(len(images), self.device))
         self.add({"loss": losses.total, **losses.terms}, len(images))
         self.found.append(Findings.of(detection, batch))
 
     def complete_record(self) -> None:
-        found = [self.found]
-        if self.trainer.world_size > 1:
-            found = found * self.trainer.world_size
-            torch.distributed.all_gather_object(found, self.found)
-        everything = Findings.joined([part for each in found for part in each])
-        self.record |= {f"val/{name}": value for name, value in everything.summary().items()}
+        self.found = collected(self.found)
+        self.record |= {f"val/{name}": value for name, value in Findings.joined(self.found).summary().items()}

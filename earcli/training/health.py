@@ -12,6 +12,7 @@ from earcli.metrics.latent import ACTIVE_VARIANCE
 from earcli.runs import RunFolder
 from earcli.training.base import SUSPECTS, EarModule
 from earcli.training.datamodule import PixelDataModule
+from earcli.training.processes import earliest
 
 COLLAPSED = 0.1
 """The share of active dimensions below which a latent space has collapsed."""
@@ -23,25 +24,29 @@ def check_finite(trainer: Trainer, module: EarModule, run: RunFolder) -> None:
     """Stops a run whose numbers are not finite any more; to be called before anything of it is kept.
 
     Raises:
-        TrainingError: a loss, a gradient or a figure of validation was NaN or infinite, or fp16 overflowed in step
-            after step. The pictures of the step are in `bad_batch.csv` then, a manifest.
+        TrainingError: in any process, a loss, a gradient or a figure of validation was NaN or infinite, or fp16
+            overflowed in step after step. The pictures of the step are in `bad_batch.csv` then, a manifest.
     """
-    epoch, batch, step, what = module.first_bad.tolist()
+    epoch, batch, step, what = earliest(module.first_bad.to(module.device)).tolist()
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    scale = LEAST_SCALE if scaler is None else scaler.get_scale()
+    wrong = [name for name, value in module.record.items() if not np.isfinite(value)]
+    if epoch < 0 and not wrong and scale >= LEAST_SCALE:
+        return
+    if not trainer.is_global_zero:
+        raise TrainingError  # without a message: the first process has it
     if epoch >= 0:
         _write_pictures(trainer, run, epoch, batch)
         raise TrainingError(
             f"The {SUSPECTS[what]} became NaN or infinite in step {step} (epoch {epoch}, batch {batch}); its pictures "
             f"are in {run.bad_batch}. {_remedy(module, run)}"
         )
-    wrong = [name for name, value in module.record.items() if not np.isfinite(value)]
     if wrong:
         raise TrainingError(f"{wrong[0]} became NaN or infinite in validation. {_remedy(module, run)}")
-    scaler = getattr(trainer.precision_plugin, "scaler", None)
-    if scaler is not None and scaler.get_scale() < LEAST_SCALE:
-        raise TrainingError(
-            f"Gradients overflowed fp16 in step after step (loss scale {scaler.get_scale():g}), and no such step was "
-            f"taken. {_remedy(module, run)}"
-        )
+    raise TrainingError(
+        f"Gradients overflowed fp16 in step after step (loss scale {scale:g}), and no such step was taken. "
+        f"{_remedy(module, run)}"
+    )
 
 
 def collapse(record: Mapping[str, float], dimensions: int) -> str:
@@ -61,10 +66,7 @@ def collapse(record: Mapping[str, float], dimensions: int) -> str:
 def _write_pictures(trainer: Trainer, run: RunFolder, epoch: int, batch: int) -> None:
     data = trainer.datamodule  # type: ignore[attr-defined]
     assert isinstance(data, PixelDataModule)
-    if trainer.is_global_zero:
-        write_table(
-            run.bad_batch, data.step_manifest(epoch, batch, trainer.accumulate_grad_batches, trainer.world_size)
-        )
+    write_table(run.bad_batch, data.step_manifest(epoch, batch, trainer.accumulate_grad_batches, trainer.world_size))
 
 
 def _remedy(module: EarModule, run: RunFolder) -> str:

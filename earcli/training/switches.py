@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from earcli.config import TrainConfig
@@ -74,7 +75,7 @@ def _kept(block: nn.Module, forward: Callable[..., Tensor], inputs: tuple[Tensor
 @contextmanager
 def _frozen_statistics(block: nn.Module) -> Iterator[None]:
     """Lets batch norms compute what they did, without counting the same batch a second time."""
-    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     try:
         for norm in norms:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from earcli.config import ObjectiveConfig, TrainConfig
 from earcli.data.augment import STRENGTHS, augment
@@ -23,6 +24,7 @@ from earcli.reporting.plots import image_rows
 from earcli.training.annealing import Annealing
 from earcli.training.base import TRAIN_STREAM, VAL_STREAM, EarModule
 from earcli.training.health import collapse
+from earcli.training.processes import counted, gathered, world_size
 
 SHOWN_EARS = 8
 COLLAPSED_EPOCHS = 2
@@ -56,6 +58,10 @@ class TeacherModule(EarModule):
         self.val = val
         weights = {f.name: getattr(config, f.name) for f in dataclasses.fields(ObjectiveConfig) if f.type is float}
         self.objective = Objective(None if vgg is None else PerceptualLoss(vgg), **weights)
+        # constants, which DDP would send from the first process to the others before every step
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(  # type: ignore[no-untyped-call]
+            self, [f"objective.{name}" for name, _ in self.objective.named_buffers()]
+        )
         self.annealing = Annealing(
             config.kl_weight,
             config.kl_anneal_strategy,
@@ -75,18 +81,21 @@ class TeacherModule(EarModule):
     # -- training
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        generator = self.generator(TRAIN_STREAM, self.current_epoch, batch_idx)
-        target = augment(as_images(batch["pixels"]), STRENGTHS[self.config.augment], generator)
+        images = as_images(batch["pixels"])
+        total = len(images) * world_size()
+        generator = self.generator(TRAIN_STREAM, self.current_epoch, batch_idx, total)
+        target = augment(images, STRENGTHS[self.config.augment], generator)
         output = self.model(target, generator)
-        draws = (output.z, output.posterior.sample(generator)) if self.config.contrastive_weight else None
-        losses = self.objective(
-            output.reconstruction, target, *output.posterior, draws, self.kl_weight, batch["subject"]
-        )
+        draws, subjects = None, None
+        if self.config.contrastive_weight:
+            draws = tuple(gathered(z, total) for z in (output.z, output.posterior.sample(generator)))
+            subjects = gathered(batch["subject"], total)
+        losses = self.objective(output.reconstruction, target, *output.posterior, draws, self.kl_weight, subjects)
         with torch.no_grad():
             quality = psnr(to_unit(output.reconstruction), to_unit(target)).mean()
         self.note_step({**losses.terms, "psnr": quality}, losses.total)
-        total: Tensor = losses.total
-        return total
+        loss: Tensor = losses.total
+        return loss
 
     @property
     def kl_weight(self) -> float:
@@ -112,9 +121,10 @@ class TeacherModule(EarModule):
             "mu_squared": means.square().mean(0),
         }
         if self.config.contrastive_weight:
-            generator = self.generator(VAL_STREAM, 0, batch_idx)
-            draws = [output.posterior.sample(generator) for _ in range(2)]
-            values["contrastive"] = nt_xent(draws[0], draws[1], batch["subject"])
+            total = counted(len(target), self.device)
+            generator = self.generator(VAL_STREAM, 0, batch_idx, total)
+            first, second = (gathered(output.posterior.sample(generator), total) for _ in range(2))
+            values["contrastive"] = nt_xent(first, second, gathered(batch["subject"], total))
         self.add(values, len(target))
 
     def complete_record(self) -> None:

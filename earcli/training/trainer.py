@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping
@@ -22,6 +23,7 @@ from earcli.data.cache import Crops
 from earcli.detector_config import FinetuneConfig
 from earcli.errors import ConfigError, TrainingError
 from earcli.models.detector import EarDetector
+from earcli.models.weights import read_checkpoint
 from earcli.runs import RunFolder
 from earcli.start import lap
 from earcli.training.base import EarModule
@@ -30,12 +32,14 @@ from earcli.training.callbacks import Bookkeeper, GracefulStop, Reporter
 from earcli.training.checkpoint import SafeCheckpointIO, restoring
 from earcli.training.datamodule import PixelDataModule
 from earcli.training.detector import DetectorModule
+from earcli.training.launching import together
 from earcli.training.memory import keep_freed_memory
+from earcli.training.resuming import Config, Processes
 from earcli.training.switches import apply_switches
 from earcli.training.teacher import TeacherModule
 
 Module = TypeVar("Module", bound=EarModule)
-Config = TypeVar("Config", bound=AnyRunConfig)
+STRATEGIES = ("auto", "ddp")
 EXPECTED_WARNINGS = (
     ".*does not have many workers.*",  # batches are read from one file
     ".*dataloader is not resumable.*",  # it is: PixelDataModule starts it at the right batch
@@ -72,12 +76,12 @@ def train_teacher(
         InterruptedTraining: a signal stopped it.
     """
 
-    def make(config: TrainConfig, trainer: Trainer) -> tuple[TeacherModule, PixelDataModule]:
-        per_epoch = full_batches(len(train), config.batch_size * trainer.world_size)
-        steps = math.ceil(per_epoch / config.accumulate)
+    def make(config: TrainConfig, processes: Processes) -> tuple[TeacherModule, PixelDataModule]:
+        length = processes.batches(full_batches(len(train), config.batch_size * processes.first))
+        steps = math.ceil(length / config.accumulate)
         module = TeacherModule(config, steps, pretrained.trunk, pretrained.vgg, val)
         apply_switches(module.model, config)
-        return module, PixelDataModule(crop_dataset(train), crop_dataset(val), config.batch_size, config.seed)
+        return module, PixelDataModule(crop_dataset(train), crop_dataset(val), config.batch_size, config.seed, length)
 
     skipped = [(item.path, item.reason) for item in train.skipped + val.skipped]
     return fit(config, make, skipped, reporter, resume)
@@ -102,16 +106,17 @@ def train_detector(
         ConfigError, RunError, TrainingError, InterruptedTraining: see `train_teacher`.
     """
 
-    def make(config: FinetuneConfig, trainer: Trainer) -> tuple[DetectorModule, PixelDataModule]:
-        data = PixelDataModule(train, val, config.batch_size, config.seed, config.epoch_steps)
-        return DetectorModule(config, model, val), data
+    def make(config: FinetuneConfig, processes: Processes) -> tuple[DetectorModule, PixelDataModule]:
+        length = processes.batches(config.epoch_steps)
+        data = PixelDataModule(train, val, config.batch_size, config.seed, length)
+        return DetectorModule(config, model, math.ceil(length / config.accumulate), val), data
 
     return fit(config, make, skipped, reporter, resume)
 
 
 def fit(
     config: Config,
-    make: Callable[[Config, Trainer], tuple[Module, PixelDataModule]],
+    make: Callable[[Config, Processes], tuple[Module, PixelDataModule]],
     skipped: Sequence[tuple[str, str]],
     reporter: Reporter,
     resume: tuple[RunFolder, Path] | None,
@@ -119,7 +124,8 @@ def fit(
     """Runs Lightning in a new run folder, or goes on in an old one.
 
     Args:
-        make: gives what is trained, and the data, once it is known how many processes there are.
+        make: gives what is trained, and the data, once it is known how many processes there are; its configuration
+            may accumulate more or fewer batches.
         skipped: the pictures that were left out, and why.
 
     Raises:
@@ -132,6 +138,7 @@ def fit(
             config = replace(config, batch_size=largest_batch(config, make_trainer(config, [], folder), make))
         reporter.note(f"--batch-size auto: {config.batch_size} is the most that fits")
     seed_everything(config.seed, verbose=False)
+    saved = None if checkpoint is None else read_checkpoint(checkpoint, None)["ear"]
     keeper = Bookkeeper(config, skipped, reporter, run)
     stop = GracefulStop(keeper)
     callbacks: list[Callback] = [keeper, stop]
@@ -140,9 +147,12 @@ def fit(
     try:
         with quiet_lightning():
             trainer = make_trainer(config, callbacks)
-            module, data = make(config, trainer)
+            processes = Processes.of(saved, trainer.world_size)
+            keeper.config = config = processes.settle(config, reporter.note)
+            trainer.accumulate_grad_batches = config.accumulate
+            module, data = make(config, processes)
             lap("model")
-            with restoring(checkpoint, lambda: keeper.begun):
+            with restoring(checkpoint, lambda: keeper.begun), together(trainer):
                 trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except RuntimeError as error:
         if not is_oom_error(error):
@@ -164,8 +174,13 @@ def make_trainer(config: AnyRunConfig, callbacks: list[Callback], folder: str | 
         folder: where Lightning may leave files of its own; it has none to leave in training.
 
     Raises:
-        ConfigError: --devices or --strategy name nothing that this machine has.
+        ConfigError: --devices or --strategy name nothing that this machine has, or that training cannot use.
     """
+    if config.strategy not in STRATEGIES:
+        raise ConfigError(
+            f"--strategy {config.strategy}: training knows {' and '.join(STRATEGIES)} alone. It clips gradients by the "
+            "norm of all weights, and averages and draws whole networks, which fsdp and deepspeed cut into pieces."
+        )
     try:
         return Trainer(
             max_epochs=config.epochs,
@@ -174,6 +189,7 @@ def make_trainer(config: AnyRunConfig, callbacks: list[Callback], folder: str | 
             num_nodes=config.num_nodes,
             strategy=config.strategy,
             accumulate_grad_batches=config.accumulate,
+            sync_batchnorm=torch.cuda.is_available(),  # there is none on a CPU; one process alone has nothing to share
             callbacks=callbacks,
             default_root_dir=folder,
             plugins=[SafeCheckpointIO()],
@@ -193,13 +209,15 @@ def make_trainer(config: AnyRunConfig, callbacks: list[Callback], folder: str | 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Silences what Lightning says about things that are meant here, and nothing else."""
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             for message in EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", message)
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,64 @@
+"""One of two processes that agree on something; what it finds goes to a file, for a test to compare with one alone.
+
+python gathering.py RANK FOLDER
+"""
+
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from earcli.data.batches import EpochBatches
+from earcli.losses.latent import nt_xent
+from earcli.training.processes import added, collected, counted, earliest, gathered, highest
+
+SUBJECTS = torch.tensor([0, 1, 0, -1, 2, 1, -1])  # 7 samples: 4 for the first process, 3 for the second
+CPU = torch.device("cpu")
+
+
+def samples() -> torch.Tensor:
+    return torch.randn(len(SUBJECTS), 6, generator=torch.Generator().manual_seed(1))
+
+
+def network() -> nn.Module:
+    torch.manual_seed(2)
+    return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4))
+
+
+def work(rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    store = dist.FileStore(str(folder / "store"), 2)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(seconds=60))
+    (rows,) = EpochBatches(len(SUBJECTS), 4, None, rank=rank, world_size=2)
+    model = DistributedDataParallel(network())
+    total = counted(len(rows), CPU)
+    z = gathered(model(samples()[rows]), total)
+    subjects = gathered(SUBJECTS[rows], total)
+    loss = nt_xent(z, z.flip(1), subjects)
+    loss.backward()  # type: ignore[no-untyped-call]
+    unknown = torch.tensor([-1, -1])
+    found = {
+        "z": z.detach(),
+        "subjects": subjects,
+        "flags": gathered(SUBJECTS[rows] > 0, total),
+        "loss": loss.detach(),
+        "gradients": [p.grad for p in model.parameters()],
+        "none of one": gathered(samples()[:1] if rank == 0 else samples()[:0], 1),
+        "added": added({"a": torch.tensor(1.0 + rank), **({"b": torch.ones(2)} if rank else {})}),
+        "collected": collected([rank] * (2 - rank)),
+        "highest": highest(15 * rank, CPU),
+        "earliest": earliest(torch.tensor([3 + rank, 2 - rank])),
+        "known": earliest(torch.tensor([4, 2]) if rank else unknown),
+        "nowhere": earliest(unknown),
+    }
+    torch.save(found, folder / f"{rank}.pt")
+    os._exit(0)  # gloo now and then aborts a process that ends in the usual way
+
+
+if __name__ == "__main__":
+    work(int(sys.argv[1]), Path(sys.argv[2]))

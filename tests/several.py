@@ -1,0 +1,49 @@
+"""`ear` as the tests of several processes want it, which it starts anew by the same command line.
+
+Batch norms of teachers are in eval mode, so that a batch gives the same however it is dealt out. In the environment,
+STILL=1 takes the noise out of the latent space; in batch B of epoch E, STOP=E,B,R sends process R a SIGTERM, and
+BAD=E,B,R makes its loss no number.
+"""
+
+import os
+import signal
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from earcli.cli import main
+from earcli.models.encoder import Posterior
+from earcli.models.vae import EarVAE
+from earcli.training.teacher import TeacherModule
+
+plain_init, plain_step = EarVAE.__init__, TeacherModule.training_step
+stop, bad = (os.environ.get(name, "") for name in ("STOP", "BAD"))
+
+
+def frozen(self: EarVAE, *arguments: Any) -> None:
+    plain_init(self, *arguments)
+    for module in self.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()  # Lightning leaves modes as it finds them
+
+
+def still(self: Posterior, generator: torch.Generator | None = None) -> Tensor:
+    return self.mu
+
+
+def disturbed(self: TeacherModule, batch: Any, batch_idx: int) -> Tensor:
+    here = f"{self.current_epoch},{batch_idx},{self.global_rank}"
+    if here == stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+    if here == bad:
+        with torch.no_grad():
+            self.model.decoder.to_rgb.bias.fill_(torch.nan)
+    return plain_step(self, batch, batch_idx)
+
+
+EarVAE.__init__ = frozen  # type: ignore[method-assign]
+if os.environ.get("STILL"):
+    Posterior.sample = still  # type: ignore[method-assign]
+TeacherModule.training_step = disturbed  # type: ignore[method-assign]
+main()

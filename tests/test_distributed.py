@@ -1,0 +1,392 @@
+"""Several processes train as one would: the same gradients, weights, figures and files."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+import gathering
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from gathering import SUBJECTS, network, samples
+from test_training import fit, weights
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from earcli.config import AnyRunConfig, TrainConfig
+from earcli.data.augment import STRENGTHS, augment
+from earcli.data.batches import EpochBatches
+from earcli.data.draws import SharedGenerator
+from earcli.data.manifest import read_manifest
+from earcli.detector_config import FinetuneConfig
+from earcli.errors import ConfigError
+from earcli.losses.latent import nt_xent
+from earcli.losses.perceptual import random_vgg
+from earcli.models.encoder import Posterior
+from earcli.models.vae import EarVAE
+from earcli.runs import RunFolder
+from earcli.start import first_process
+from earcli.training import switches, trainer
+from earcli.training.resuming import Processes
+from earcli.training.teacher import TeacherModule
+
+SEVERAL = Path(__file__).with_name("several.py")
+
+
+# -- parts
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 7])
+def test_validation_deals_out_every_sample_once_and_as_many_batches_to_all(count: int, world: int) -> None:
+    shares = [list(EpochBatches(count, 2, None, rank=rank, world_size=world)) for rank in range(world)]
+    assert len({len(share) for share in shares}) == 1
+    assert sorted(np.concatenate([batch for share in shares for batch in share])) == list(range(count))
+
+
+@pytest.mark.parametrize("total", [8, 7])
+def test_a_sample_gets_the_same_augmentation_and_noise_whatever_the_number_of_processes(total: int) -> None:
+    images = torch.rand(total, 3, 16, 16) * 2 - 1
+    posterior = Posterior(torch.zeros(total, 5), torch.zeros(total, 5))
+
+    def drawn(rows: slice, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        varied = augment(images[rows], STRENGTHS["strong"], generator.manual_seed(3))
+        return varied, Posterior(posterior.mu[rows], posterior.logvar[rows]).sample(generator)
+
+    alone = drawn(slice(None), torch.Generator())
+    cpu = torch.device("cpu")
+    for rank in range(3):
+        share = drawn(slice(rank, None, 3), SharedGenerator(cpu, total, rank, 3))
+        for whole, part in zip(alone, share, strict=True):
+            torch.testing.assert_close(part, whole[rank::3])
+
+
+def test_processes_agree_and_gather_with_the_gradient_of_the_whole_loss(tmp_path: Path) -> None:
+    command = [sys.executable, gathering.__file__]
+    started = [subprocess.Popen([*command, str(rank), str(tmp_path)]) for rank in range(2)]
+    assert [process.wait(timeout=120) for process in started] == [0, 0]
+    model = network()
+    z = model(samples())
+    loss = nt_xent(z, z.flip(1), SUBJECTS)
+    loss.backward()
+    for rank in range(2):
+        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        torch.testing.assert_close(found["z"], z)
+        assert found["subjects"].tolist() == SUBJECTS.tolist()
+        assert found["flags"].tolist() == (SUBJECTS > 0).tolist()
+        torch.testing.assert_close(found["loss"], loss)
+        torch.testing.assert_close(found["gradients"], [p.grad for p in model.parameters()])
+        torch.testing.assert_close(found["none of one"], samples()[:1])
+        assert {name: value.tolist() for name, value in found["added"].items()} == {"a": 3, "b": [1, 1]}
+        assert found["collected"] == [0, 0, 1]
+        assert found["highest"] == 15
+        assert found["earliest"].tolist() == [3, 2]
+        assert found["known"].tolist() == [4, 2]
+        assert found["nowhere"].tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize(
+    ("environment", "talks"),
+    [
+        ({}, True),
+        ({"LOCAL_RANK": "1"}, False),
+        ({"NODE_RANK": "1", "LOCAL_RANK": "0"}, False),
+        ({"RANK": "8", "LOCAL_RANK": "0"}, False),
+        ({"RANK": "0", "LOCAL_RANK": "0"}, True),
+        ({"SLURM_PROCID": "8", "SLURM_LOCALID": "0"}, False),
+        ({"SLURM_PROCID": "0"}, True),
+    ],
+)
+def test_one_process_of_all_machines_talks(
+    environment: dict[str, str], talks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "NODE_RANK", "LOCAL_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert first_process() is talks
+
+
+# -- another number of processes
+
+
+@pytest.mark.parametrize(
+    ("accumulate", "before", "now", "settled"), [(1, 2, 1, 2), (4, 2, 8, 1), (3, 2, 6, 1), (2, 3, 3, 2)]
+)
+def test_a_resumed_run_keeps_the_pictures_of_a_step(
+    config: TrainConfig, accumulate: int, before: int, now: int, settled: int
+) -> None:
+    notes: list[str] = []
+    processes = Processes.of({"processes": before, "first_processes": before}, now)
+    assert processes.settle(replace(config, accumulate=accumulate), notes.append).accumulate == settled
+    assert len(notes) == (before != now)
+    assert processes.batches(12) * now == 12 * before
+
+
+def test_a_step_that_cannot_be_shared_is_refused_with_what_can(config: TrainConfig) -> None:
+    processes = Processes.of({"processes": 2, "first_processes": 2}, 3)
+    with pytest.raises(ConfigError, match=r"2 batches, 8 pictures a step, on 2 processes.* out of 1, 2\.$"):
+        processes.settle(config, print)
+    with pytest.raises(ConfigError, match="An epoch of this run has 10 batches, which 3 processes cannot share"):
+        processes.batches(5)
+
+
+def test_a_checkpoint_that_names_no_processes_had_one() -> None:
+    assert Processes.of({}, 2) == Processes(1, 1, 2)
+
+
+def test_batches_that_were_counted_become_those_of_each_process() -> None:
+    counter = {"ready": 6, "started": 6, "processed": 6, "completed": 5}
+    loops = {"fit_loop": {"epoch_loop.batch_progress": {"total": dict(counter), "current": dict(counter)}}}
+    Processes(2, 2, 1).convert(loops)
+    wanted = {"ready": 12, "started": 12, "processed": 12, "completed": 11}
+    assert loops["fit_loop"]["epoch_loop.batch_progress"] == {"total": wanted, "current": wanted}
+
+
+# -- what cannot run here
+
+
+@pytest.mark.parametrize("cuda", [True, False])
+def test_batch_norms_are_synchronised_on_cuda_alone(
+    config: TrainConfig, cuda: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(trainer, "Trainer", lambda **arguments: given.update(arguments))
+    trainer.make_trainer(config, [])
+    assert given["sync_batchnorm"] is cuda
+
+
+def test_low_memory_knows_synchronised_batch_norms() -> None:
+    norm = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(nn.BatchNorm2d(2)))  # type: ignore[no-untyped-call]
+    with switches._frozen_statistics(norm):
+        assert norm[0].momentum == 0
+    assert norm[0].momentum == 0.1
+
+
+@pytest.mark.parametrize("strategy", ["fsdp", "ddp_spawn", "bogus"])
+def test_a_strategy_that_cannot_serve_is_refused(config: TrainConfig, strategy: str) -> None:
+    with pytest.raises(ConfigError, match=f"--strategy {strategy}: training knows auto and ddp"):
+        fit(replace(config, strategy=strategy))
+
+
+def test_the_weights_of_vgg_are_not_sent_around(config: TrainConfig) -> None:
+    module = TeacherModule(replace(config, ema_decay=0.9), 1, vgg=random_vgg(torch.Generator()))
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        sent = {buffer.data_ptr() for buffer in DistributedDataParallel(module).modules_buffers}
+    finally:
+        dist.destroy_process_group()
+    assert not sent & {buffer.data_ptr() for buffer in module.objective.buffers()}
+    assert sent == {buffer.data_ptr() for net in (module.model, module.average) for buffer in net.buffers()}
+
+
+# -- whole runs
+
+
+@pytest.fixture
+def config(config: TrainConfig, tmp_path: Path) -> TrainConfig:
+    """Two epochs of two steps, with all that depends on chance or on the other samples; subjects are known."""
+    for name in ("train", "val"):
+        manifest = read_manifest(getattr(config, f"{name}_manifest"))
+        count = len(manifest)
+        content = {
+            "image_paths": [str(manifest.locate(row)) for row in range(count)],
+            "bboxes": [list(box) for box in manifest.boxes],
+            "subjects": [f"person {row % 3}" for row in range(count)],
+        }
+        np.save(tmp_path / f"{name}.npy", np.array(content, dtype=object))
+    return replace(
+        config,
+        train_manifest=tmp_path / "train.npy",
+        val_manifest=tmp_path / "val.npy",
+        lr=1e-5,  # AdamW makes much of what rounding does to the smallest gradients
+        augment="light",
+        contrastive_weight=1.0,
+        ema_decay=0.9,
+        kl_anneal_threshold_psnr=1.0,
+        kl_anneal_epochs=1,
+        limit_val=5,
+    )
+
+
+def start(config: AnyRunConfig, *command: object, **environment: str) -> subprocess.Popen[str]:
+    """`ear`, or what a test needs it to be, in a process of its own that starts others."""
+    names = ("RANK", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    inherited = {name: value for name, value in os.environ.items() if name not in names}
+    config.run_dir.mkdir(parents=True, exist_ok=True)
+    file = config.run_dir / "config.yaml"
+    file.write_text(config.to_yaml())
+    words = [str(word) for word in command] or ["train", "--config", str(file)]
+    return subprocess.Popen(
+        [sys.executable, str(SEVERAL), *words],
+        env=inherited | {"OMP_NUM_THREADS": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
+    """What it said on either stream."""
+    try:
+        said = process.communicate(timeout=240)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    assert process.returncode == code, said
+    return said
+
+
+def on_two(config: TrainConfig) -> TrainConfig:
+    return replace(config, batch_size=config.batch_size // 2, devices="2", strategy="ddp", run_dir=config.run_dir / "2")
+
+
+def only_run(config: AnyRunConfig) -> RunFolder:
+    assert [path.name for path in (config.run_dir / config.run_name).iterdir()] == ["version_0"]
+    return RunFolder(config.run_dir / config.run_name / "version_0")
+
+
+def rows(run: RunFolder) -> list[dict[str, float]]:
+    with run.metrics.open() as file:
+        found = [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+    return [{k: v for k, v in row.items() if k not in ("images_per_second", "data_wait")} for row in found]
+
+
+def tensors(run: RunFolder) -> dict[str, Tensor]:
+    return {name: value.double() for name, value in weights(run).items()}
+
+
+def assert_alike(one: RunFolder, other: RunFolder) -> None:
+    """Weights, averages, moments and every figure of every epoch, but for how sums are rounded."""
+    for (name, a), (_, b) in zip(*(tensors(run).items() for run in (one, other)), strict=True):
+        assert (a - b).norm() <= 1e-4 * a.norm(), name
+    for mine, its in zip(rows(one), rows(other), strict=True):
+        assert mine == pytest.approx(its, rel=2e-5)
+
+
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch norms in eval, as `several.py` has them."""
+    plain = EarVAE.__init__
+
+    def init(self: EarVAE, *arguments: Any) -> None:
+        plain(self, *arguments)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+    monkeypatch.setattr(EarVAE, "__init__", init)
+
+
+@pytest.mark.usefixtures("frozen")
+def test_two_processes_train_as_one_does_on_the_same_whole_batch(config: TrainConfig) -> None:
+    """The last batch of validation is one picture: nothing is left for the second process."""
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torchrun = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = [start(on_two(config), RANK=rank, LOCAL_RANK=rank, **torchrun) for rank in "01"]
+    one, _ = fit(config)
+    said, wrong = finish(processes[0])
+    assert wrong == ""
+    assert [said.count(part) for part in ("run folder", "\nepoch 0", "\nepoch 1", "validation PSNR")] == [2, 1, 1, 1]
+    assert finish(processes[1]) == ("", "")
+    assert_alike(one, only_run(on_two(config)))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("frozen")
+def test_fewer_samples_to_validate_on_than_processes_and_low_memory(config: TrainConfig) -> None:
+    few = replace(config, limit_val=1, low_memory=True)
+    process = start(on_two(few))
+    one, _ = fit(few)
+    finish(process)
+    assert_alike(one, only_run(on_two(few)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_run_of_two_stops_in_mid_epoch_and_goes_on_with_one_as_if_nothing_had_been(
+    config: TrainConfig, rank: int
+) -> None:
+    # fewer negatives and other noise are all that differs; of 10 pictures, two processes leave two out
+    plain = on_two(replace(config, contrastive_weight=0.0, augment="none", limit_train=10))
+    finish(start(plain, STILL="1"))
+    whole = only_run(plain)
+    stopped = replace(plain, run_dir=plain.run_dir / "stopped")
+    said, _ = finish(start(stopped, STILL="1", STOP=f"1,0,{rank}"), 128 + signal.SIGTERM)
+    assert "stopped; go on with: ear resume" in said
+    run = only_run(stopped)
+    assert torch.load(run.last, weights_only=True)["ear"]["sums"]["count"] == 2  # one batch of each
+    said, _ = finish(start(stopped, "resume", run.last, "--devices", 1, STILL="1"))
+    assert "resumed on 1 process instead of 2: --accumulate 2 keeps 4 pictures a step" in said
+    assert_alike(whole, only_run(stopped))
+    said, _ = finish(start(stopped, "resume", run.last, "--devices", 2, "--epochs", 3, STILL="1"))
+    assert "resumed on 2 processes instead of 1: --accumulate 1 keeps 4 pictures a step" in said
+    assert [row["step"] for row in rows(run)] == [2, 4, 6]
+
+
+@pytest.mark.slow
+def test_a_detector_learns_on_two_what_it_learns_on_one(ears: Path, teacher: Path, tmp_path: Path) -> None:
+    """Ears have different numbers of points here, so a mean of the processes' means would be another."""
+    labels = json.loads((ears / "train_landmarks.coco.json").read_text())
+    for number, annotation in enumerate(labels["annotations"]):
+        annotation["keypoints"][2 : 3 * (number % 5) : 3] = [0] * (number % 5)
+    labels["images"] = [{**image, "file_name": str(ears / image["file_name"])} for image in labels["images"]]
+    (tmp_path / "train.json").write_text(json.dumps(labels))
+    config = FinetuneConfig(
+        checkpoint=str(teacher),
+        train_manifest=tmp_path / "train.json",
+        val_manifest=ears / "val_landmarks.coco.json",
+        run_dir=tmp_path / "1",
+        freeze_encoder=True,
+        epochs=2,
+        epoch_steps=2,
+        batch_size=4,
+        labels=6,
+        precision="32",
+        num_workers=2,
+    )
+    finish(start(config, "finetune", "--config", config.run_dir / "config.yaml"))
+    two = replace(config, batch_size=2, devices="2", strategy="ddp", run_dir=tmp_path / "2")
+    finish(start(two, "finetune", "--config", two.run_dir / "config.yaml"))
+    assert_alike(only_run(config), only_run(two))
+
+
+@pytest.mark.slow
+def test_a_bad_loss_in_one_process_stops_both_with_one_line(config: TrainConfig) -> None:
+    _, wrong = finish(start(on_two(config), BAD="1,0,1"), 1)
+    assert wrong.startswith("error: The loss became NaN or infinite in step 2")
+    assert wrong.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parent", [True, False])
+def test_a_process_that_is_killed_takes_the_other_with_it(config: TrainConfig, parent: bool) -> None:
+    long = replace(on_two(config), epochs=1000)
+    process = start(long)
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("epoch 0"):
+        pass
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    if parent:
+        process.kill()
+    else:
+        os.kill(int(child), signal.SIGKILL)
+    _, wrong = finish(process, -signal.SIGKILL if parent else 1)
+    assert parent or wrong.startswith("error: Another process of this run has ended")
+    state = Path(f"/proc/{child}/stat")
+    deadline = time.monotonic() + 60
+    while state.exists() and state.read_text().split(") ")[1][0] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
