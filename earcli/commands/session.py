@@ -51,7 +51,8 @@ def take_up(wanted: str, knobs: Mapping[str, Any]) -> None:
         raise ConfigError(f"{', '.join(refused)} cannot change when a run is resumed. Start a new run for that.")
     plain = {key: str(value) if isinstance(value, Path) else value for key, value in knobs.items()}
     place = {"run_dir": str(run.path.parents[1]), "run_name": run.path.parent.name}
-    config = checkpoint_config({"hyper_parameters": {**checkpoint["hyper_parameters"], **plain, **place}}, path, kind)
+    checkpoint_config(checkpoint, path, kind)  # so that what is wrong from here on is a flag
+    config = kind.from_dict({**checkpoint["hyper_parameters"], **plain, **place}, str(path))
     check_resumable(checkpoint, path, config)
     done = checkpoint["ear"]["epochs_done"]
     if done >= config.epochs:
