@@ -249,6 +249,9 @@ def test_the_command_that_goes_on_can_be_pasted() -> None:
     assert shlex.split(resume_command(Path(path))) == ["ear", "resume", path]
 
 
+BINARY = ("Image.open", "os.open", "archive.open")
+
+
 def test_no_file_is_read_or_written_in_the_encoding_of_the_locale() -> None:
     wrong = []
     for path in PACKAGE.rglob("*.py"):
@@ -257,7 +260,7 @@ def test_no_file_is_read_or_written_in_the_encoding_of_the_locale() -> None:
                 continue
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             owner = ast.unparse(node.func)
-            if name not in ("open", "read_text", "write_text", "fdopen") or owner in ("Image.open", "os.open"):
+            if name not in ("open", "read_text", "write_text", "fdopen") or owner in BINARY:
                 continue
             modes = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
             if "encoding" not in {k.arg for k in node.keywords} and not any("b" in mode for mode in modes):

@@ -33,7 +33,7 @@ def check_resumable(checkpoint: Mapping[str, Any], path: Path, config: AnyRunCon
         raise wrong
     if not isinstance(moments, list) or len(moments) != 1 or not _are_moments(moments[0]):
         raise wrong
-    if not _is_progress(checkpoint.get("loops"), MOST_DEPTH):
+    if not _is_progress(checkpoint.get("loops"), MOST_DEPTH) or not _agrees(checkpoint["loops"], known["epochs_done"]):
         raise wrong
     with torch.device("meta"):  # takes no memory, however large the configuration says the network is
         model: nn.Module
@@ -45,7 +45,12 @@ def check_resumable(checkpoint: Mapping[str, Any], path: Path, config: AnyRunCon
             raise wrong
     for prefix in (MODEL_PREFIX, *([AVERAGE_PREFIX] if config.ema_decay else [])):
         wanted = {prefix + name: value for name, value in model.state_dict().items()}
-        check_fit(checkpoint["state_dict"], wanted, f"{path} does not hold the run that it describes", CheckpointError)
+        try:
+            check_fit(
+                checkpoint["state_dict"], wanted, f"{path} does not hold the run that it describes", CheckpointError
+            )
+        except CheckpointError as error:
+            raise CheckpointError(f"{error} Take an older checkpoint.") from error
     shapes = {value.shape for value in model.parameters()}
     if any(item["exp_avg"].shape not in shapes for item in moments[0]["state"].values()):
         raise wrong
@@ -70,3 +75,12 @@ def _is_progress(value: Any, depth: int) -> bool:
     if isinstance(value, dict):
         return depth > 0 and all(isinstance(key, str) and _is_progress(item, depth - 1) for key, item in value.items())
     return isinstance(value, int) and 0 <= value < 1 << 40
+
+
+def _agrees(loops: Mapping[str, Any], epochs: int) -> bool:
+    """Whether Lightning has counted so many epochs; without counters it would begin anew."""
+    try:
+        loop = loops["fit_loop"]
+        return "epoch_loop.batch_progress" in loop and bool(loop["epoch_progress"]["current"]["processed"] == epochs)
+    except (KeyError, TypeError):
+        return False

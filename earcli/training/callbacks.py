@@ -157,6 +157,8 @@ class Bookkeeper(Callback):
             with suppress(OSError):  # which stopped the run already
                 self.writer.close()
         if self.claim is not None:
+            with suppress(OSError):  # Windows removes no open file
+                Path(self.claim.lock_file).unlink(missing_ok=True)
             self.claim.release()
 
     def _lap(self) -> float:
