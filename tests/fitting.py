@@ -62,9 +62,8 @@ def weights(run: RunFolder) -> dict[str, Tensor]:
     for group, state in content["optimizer_states"][0]["state"].items():
         flat |= {f"optimizer.{group}.{name}": value for name, value in state.items()}
     flat["lr"] = torch.tensor(content["lr_schedulers"][0]["_last_lr"])
-    flat["anneal_start"] = torch.tensor(
-        -1 if content["ear"]["anneal_start"] is None else content["ear"]["anneal_start"]
-    )
+    started = content["ear"].get("anneal_start")  # a detector has none
+    flat["anneal_start"] = torch.tensor(-1 if started is None else started)
     return flat
 
 

@@ -1,6 +1,6 @@
 """`ear` as the tests of several processes want it, which it starts anew by the same command line.
 
-Batch norms of teachers are in eval mode, so that a batch gives the same however it is dealt out. In the environment,
+Batch norms are in eval mode, so that a batch gives the same however it is dealt out. In the environment,
 STILL=1 takes the noise out of the latent space; in batch B of epoch E, STOP=E,B,R sends process R a SIGTERM, and
 BAD=E,B,R makes its loss no number.
 """
@@ -13,19 +13,31 @@ import torch
 from torch import Tensor, nn
 
 from earcli.cli import main
+from earcli.models.detector import EarDetector
 from earcli.models.encoder import Posterior
 from earcli.models.vae import EarVAE
 from earcli.training.teacher import TeacherModule
 
-plain_init, plain_step = EarVAE.__init__, TeacherModule.training_step
+plain_step = TeacherModule.training_step
 stop, bad = (os.environ.get(name, "") for name in ("STOP", "BAD"))
 
 
-def frozen(self: EarVAE, *arguments: Any) -> None:
-    plain_init(self, *arguments)
-    for module in self.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()  # Lightning leaves modes as it finds them
+def freeze(network: type[nn.Module]) -> None:
+    """Keeps the batch norms of a class of networks in eval mode."""
+    plain_init, plain_train = network.__init__, network.train
+
+    def train(self: nn.Module, mode: bool = True) -> nn.Module:
+        plain_train(self, mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+    def init(self: nn.Module, *arguments: Any, **named: Any) -> None:
+        plain_init(self, *arguments, **named)
+        train(self)
+
+    network.__init__, network.train = init, train  # type: ignore[assignment, method-assign]
 
 
 def still(self: Posterior, generator: torch.Generator | None = None) -> Tensor:
@@ -42,8 +54,10 @@ def disturbed(self: TeacherModule, batch: Any, batch_idx: int) -> Tensor:
     return plain_step(self, batch, batch_idx)
 
 
-EarVAE.__init__ = frozen  # type: ignore[method-assign]
-if os.environ.get("STILL"):
-    Posterior.sample = still  # type: ignore[method-assign]
-TeacherModule.training_step = disturbed  # type: ignore[method-assign]
-main()
+if __name__ == "__main__":
+    freeze(EarVAE)
+    freeze(EarDetector)
+    if os.environ.get("STILL"):
+        Posterior.sample = still  # type: ignore[method-assign]
+    TeacherModule.training_step = disturbed  # type: ignore[method-assign]
+    main()

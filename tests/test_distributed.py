@@ -15,6 +15,7 @@ from typing import Any
 import gathering
 import numpy as np
 import pytest
+import several
 import torch
 import torch.distributed as dist
 from gathering import SUBJECTS, network, samples
@@ -38,9 +39,6 @@ from earcli.start import first_process
 from earcli.training import switches, trainer
 from earcli.training.resuming import Processes
 from earcli.training.teacher import TeacherModule
-
-SEVERAL = Path(__file__).with_name("several.py")
-
 
 # -- parts
 
@@ -228,7 +226,7 @@ def start(config: AnyRunConfig, *command: object, **environment: str) -> subproc
     file.write_text(config.to_yaml())
     words = [str(word) for word in command] or ["train", "--config", str(file)]
     return subprocess.Popen(
-        [sys.executable, str(SEVERAL), *words],
+        [sys.executable, several.__file__, *words],
         env=inherited | {"OMP_NUM_THREADS": "1", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -269,7 +267,8 @@ def tensors(run: RunFolder) -> dict[str, Tensor]:
 def assert_alike(one: RunFolder, other: RunFolder) -> None:
     """Weights, averages, moments and every figure of every epoch, but for how sums are rounded."""
     for (name, a), (_, b) in zip(*(tensors(run).items() for run in (one, other)), strict=True):
-        assert (a - b).norm() <= 1e-4 * a.norm(), name
+        # the gradient of what a softmax does not see is nothing but rounding
+        assert (a - b).norm() <= 1e-4 * a.norm() + 2e-8, name
     for mine, its in zip(rows(one), rows(other), strict=True):
         assert mine == pytest.approx(its, rel=2e-5)
 
@@ -277,15 +276,9 @@ def assert_alike(one: RunFolder, other: RunFolder) -> None:
 @pytest.fixture
 def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batch norms in eval, as `several.py` has them."""
-    plain = EarVAE.__init__
-
-    def init(self: EarVAE, *arguments: Any) -> None:
-        plain(self, *arguments)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-
-    monkeypatch.setattr(EarVAE, "__init__", init)
+    for name in ("__init__", "train"):
+        monkeypatch.setattr(EarVAE, name, getattr(EarVAE, name))  # to be given back
+    several.freeze(EarVAE)
 
 
 @pytest.mark.usefixtures("frozen")
@@ -349,7 +342,7 @@ def test_a_detector_learns_on_two_what_it_learns_on_one(ears: Path, teacher: Pat
         train_manifest=tmp_path / "train.json",
         val_manifest=ears / "val_landmarks.coco.json",
         run_dir=tmp_path / "1",
-        freeze_encoder=True,
+        lr=1e-5,
         epochs=2,
         epoch_steps=2,
         batch_size=4,
