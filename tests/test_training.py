@@ -173,7 +173,7 @@ def memory_for(most: int) -> Any:
     ("room", "found"),
     [
         pytest.param(6, 5, id="what fits, less 5%"),
-        pytest.param(100, 8, id="no more than there are"),
+        pytest.param(100, 8, id="no more than there are", marks=pytest.mark.slow),
     ],
 )
 def test_the_batch_size_is_found(config: TrainConfig, monkeypatch: pytest.MonkeyPatch, room: int, found: int) -> None:
