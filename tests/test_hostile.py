@@ -301,6 +301,8 @@ def lost(checkpoint: dict[str, Any], *keys: Any) -> None:
 DAMAGE = {
     "no epochs": lambda c: lost(c, "ear", "epochs_done"),
     "words for epochs": lambda c: c["ear"].update(epochs_done="two"),
+    "no process at all": lambda c: c["ear"].update(processes=0),
+    "words for processes": lambda c: c["ear"].update(first_processes="two"),
     "sums of words": lambda c: c["ear"].update(sums={"loss": "x"}),
     "no optimiser": lambda c: c.update(optimizer_states=[]),
     "moments of another shape": lambda c: c["optimizer_states"][0]["state"][0].update(exp_avg=torch.zeros(77)),
