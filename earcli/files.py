@@ -27,7 +27,7 @@ def replacing(path: Path, before: Path | None = None) -> Iterator[Path]:
         before: where what was at `path` is kept, in the same folder; None lets it go.
 
     Raises:
-        RunError: it cannot be written; what was at `path` before is untouched.
+        RunError: it cannot be written; what was at `path` before is still there, or at `before`.
     """
     temporary = path.with_name(f".{path.name[:SHOWN_NAME]}.{os.getpid()}.tmp")
     try:
@@ -78,8 +78,8 @@ def check_writable(folder: Path) -> None:
         RunError: it cannot.
     """
     place = folder.absolute()
-    place = next(parent for parent in (place, *place.parents) if parent.exists())
     try:
+        place = next(parent for parent in (place, *place.parents) if parent.exists())
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from earcli.errors import RunError
 
-MEMORY_SIGNS = ("can't allocate memory", "could not create a primitive", "failed to map segment")
+MEMORY_SIGNS = ("out of memory", "can't allocate memory", "could not create a primitive", "failed to map segment")
 
 
 def check_surroundings() -> None:
@@ -28,5 +28,5 @@ def check_surroundings() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the system refused memory: to Python, to torch, or to a library that was to be loaded."""
+    """Whether memory was refused: to Python, to torch on a CPU or GPU, or to a library that was to be loaded."""
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in MEMORY_SIGNS)

@@ -10,6 +10,7 @@ from struct import unpack_from
 from typing import Any
 
 MOST_STEPS = 50_000_000
+SHOWN = 80
 DAMAGED = "its pickle is damaged"
 
 
@@ -25,7 +26,7 @@ class Global:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
+        return f"{self.module}.{self.name}"[:SHOWN]
 
 
 class PlainUnpickler:

@@ -75,6 +75,7 @@ def _pickles(touched: Path) -> dict[str, tuple[str, bytes]]:
         "bytes of 16 TiB": npy(pickled(b"\x8e" + count)),
         "a byte array of 16 TiB": npy(pickled(b"\x96" + count)),
         "a frame of 16 TiB": npy(pickled(b"\x95" + count)),
+        "a class whose name is a page long": npy(pickled(b"c" + b"m" * 3000 + b"\nx\n")),
         "nothing remembered": npy(pickled(b"h\x07")),
         "lists in lists as a box": columns(one, b"](" + nested(12, 8) + b"e"),
         "lists in lists as boxes": columns(b"](" + text("a.jpg") * 8 + b"e", nested(12, 8)),

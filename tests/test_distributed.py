@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from socket import socket
+from types import SimpleNamespace
 from typing import Any
 
 import gathering
@@ -18,8 +19,8 @@ import pytest
 import several
 import torch
 import torch.distributed as dist
+from fitting import fit, weights
 from gathering import SUBJECTS, network, samples
-from test_training import fit, weights
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -29,7 +30,7 @@ from earcli.data.batches import EpochBatches
 from earcli.data.draws import SharedGenerator
 from earcli.data.manifest import read_manifest
 from earcli.detector_config import FinetuneConfig
-from earcli.errors import ConfigError
+from earcli.errors import ConfigError, TrainingError
 from earcli.losses.latent import nt_xent
 from earcli.losses.perceptual import random_vgg
 from earcli.models.encoder import Posterior
@@ -37,6 +38,7 @@ from earcli.models.vae import EarVAE
 from earcli.runs import RunFolder
 from earcli.start import first_process
 from earcli.training import switches, trainer
+from earcli.training.launching import together
 from earcli.training.resuming import Processes
 from earcli.training.teacher import TeacherModule
 
@@ -361,6 +363,35 @@ def test_a_bad_loss_in_one_process_stops_both_with_one_line(config: TrainConfig)
     _, wrong = finish(start(on_two(config), BAD="1,0,1"), 1)
     assert wrong.startswith("error: The loss became NaN or infinite in step 2")
     assert wrong.count("\n") == 1
+
+
+class Child:
+    killed = False
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+@pytest.mark.parametrize("error", [None, ValueError(), RuntimeError("gloo: connection closed by peer\nat line 3")])
+def test_the_processes_that_were_started_end_with_the_one_that_failed(error: Exception | None) -> None:
+    launcher, child = SimpleNamespace(procs=[]), Child()
+    strategy = SimpleNamespace(launcher=launcher, cluster_environment=None)
+    run: Any = SimpleNamespace(strategy=strategy, world_size=2, is_global_zero=True, local_rank=0)
+    found = None
+    try:
+        with together(run):
+            launcher.procs = [child]  # as Lightning does, a new list
+            if error is not None:
+                raise error
+    except Exception as caught:
+        found = caught
+    assert child.killed == (error is not None)
+    assert launcher.procs == []  # Lightning looks after none of them any more
+    if isinstance(error, RuntimeError):
+        assert isinstance(found, TrainingError)
+        assert "or cannot be reached (gloo: connection closed by peer). Mend that" in str(found)
+    else:
+        assert found is error
 
 
 @pytest.mark.slow

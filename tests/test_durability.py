@@ -14,12 +14,14 @@ import pytest
 import torch
 from fitting import Recorder, assert_same, fit, table, weights
 from killing import Kill, train
+from running import ear, fails
 from torch import Tensor
 
 from earcli.config import TrainConfig
 from earcli.errors import CheckpointError, DamagedError, RunError
 from earcli.models.checkpoints import open_checkpoint
 from earcli.runs import RunFolder
+from earcli.training.checkpoint import restoring, write_checkpoint
 
 EPOCHS = 4
 NOTHING = "nothing: no epoch was over"
@@ -142,6 +144,26 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+def test_what_is_no_damage_of_a_checkpoint_and_no_full_disk_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resume(error: Exception, begun: bool = False) -> None:
+        with restoring(tmp_path / "last.ckpt", lambda: begun):
+            raise error
+
+    with pytest.raises(CheckpointError, match=r"last.ckpt is damaged: .* \(KeyError: 'loops'\)"):
+        resume(KeyError("loops"))
+    for error in (MemoryError(), OSError(28, "full"), RuntimeError("CUDA out of memory."), RunError("x")):
+        with pytest.raises(type(error)):
+            resume(error)
+    with pytest.raises(KeyError):
+        resume(KeyError("loops"), begun=True)
+    monkeypatch.setattr(torch, "save", lambda *a: (_ for _ in ()).throw(RuntimeError("device-side assert")))
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        write_checkpoint({}, tmp_path / "x.ckpt")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_full_disk_stops_a_run_with_its_reason_and_leaves_the_checkpoint_before_whole(config: TrainConfig) -> None:
     with ExitStack() as stack:
 
@@ -154,6 +176,31 @@ def test_a_full_disk_stops_a_run_with_its_reason_and_leaves_the_checkpoint_befor
     run = newest(config)
     assert open_checkpoint("last.ckpt", config.run_dir)[1]["ear"]["epochs_done"] == 1
     assert not [name for name in files(run) if name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize(
+    ("size", "arguments"),
+    [
+        (2**20, ["export", "--format", "safetensors", "--checkpoint", "TEACHER", "--output", "OUT/encoder"]),
+        (2**20, ["export", "--format", "pt2", "--checkpoint", "TEACHER", "--output", "OUT/encoder.pt2"]),
+        (2**12, ["embed", "EARS/images", "--checkpoint", "TEACHER", "--output", "OUT/ears.npz"]),
+        (2**12, ["prepare", "EARS/images", "--output", "OUT/set"]),
+        (2**10, ["synth", "OUT/drawn", "--count", "8"]),
+    ],
+    ids=lambda value: "-".join(value[:3:2]) if isinstance(value, list) else "",
+)
+def test_results_that_do_not_fit_on_a_disk_are_told_and_leave_nothing(
+    teacher: Path, ears: Path, tmp_path: Path, size: int, arguments: list[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    places = {"TEACHER": str(teacher), "EARS": str(ears), "OUT": str(tmp_path / "out")}
+    for name, place in places.items():
+        arguments = [argument.replace(name, place) for argument in arguments]
+    with largest_file(size):
+        result = ear(*arguments)
+    fails(result, "cannot be written", "File too large")
+    left = [path.name for path in (tmp_path / "out").iterdir()]
+    assert left == ([".set.scan.jsonl"] if arguments[0] == "prepare" else [])  # by which the next start is quicker
 
 
 def test_two_runs_that_start_at_once_get_two_folders_and_one_folder_has_one_run(config: TrainConfig) -> None:

@@ -30,7 +30,8 @@ from earcli.data.cache import Skipped, load_crops
 from earcli.data.decoded import crop_or_grey
 from earcli.data.manifest import Manifest, read_manifest
 from earcli.data.vectors import Origin, Vectors, write_vectors
-from earcli.files import write_csv
+from earcli.errors import RunError
+from earcli.files import check_writable, write_csv
 from earcli.reporting.console import COLUMNS, ProgressBar, Report, TrainingReport, show_table
 from earcli.reporting.streams import Outlet, lasting
 from earcli.reporting.tables import show_rows
@@ -171,6 +172,11 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path, 
     ending = {"embed": "x.npz", "search": "x.png"}.get(command, "x")
     fails(ear(*PLACED[command], tmp_path / "file" / "folder" / ending), "file/folder", "cannot be written")
     assert [item.name for item in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_name_that_no_folder_can_have_is_told_too(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"cannot be written \(File name too long\)"):
+        check_writable(tmp_path / ("x" * 300))
 
 
 def test_the_cache_of_a_run_that_cannot_be_written_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_pictures_of_its_step(
     ) as caught:
         fit(config, recorder)
     run = RunFolder(config.run_dir / config.run_name / "version_0")
-    assert f"its pictures are in {run.bad_batch}. " in str(caught.value)
+    assert f"its pictures are in {run.bad_batch}: look at them with ear check. " in str(caught.value)
     assert "start anew with a lower --lr" in str(caught.value)
     assert len(recorder.records) == 1
     assert all(value.isfinite().all() for value in weights(run).values())

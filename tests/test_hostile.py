@@ -138,7 +138,9 @@ def test_a_program_that_pillow_would_run_is_no_picture(tmp_path: Path, monkeypat
 # -- where paths lead
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../../../etc/passwd", "a/../../x", "..\\x", "a\0.jpg"])
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../../../etc/passwd", "a/../../x", "..\\x", "a\0.jpg", "C:\\key", "\\\\host\\key"]
+)
 @pytest.mark.parametrize("kind", [".csv", ".npy", ".coco.json"])
 def test_a_name_that_leaves_its_folder_must_be_a_pictures(tmp_path: Path, name: str, kind: str) -> None:
     boxes = np.array([[1.0, 2, 3, 4]] * 4)

@@ -180,11 +180,17 @@ def test_the_batch_size_is_found(config: TrainConfig, monkeypatch: pytest.Monkey
     whole, _ = fit(replace(config, batch_size=found, epochs=1))
     monkeypatch.setattr("earcli.training.batch_size.check_batch_size", lambda config: None)  # this is no GPU
     monkeypatch.setattr(TeacherModule, "training_step", memory_for(room))
+    validated: list[int] = []
+    validate = TeacherModule.validation_step
+    monkeypatch.setattr(
+        TeacherModule, "validation_step", lambda self, b, i: (validated.append(len(b["pixels"])), validate(self, b, i))
+    )
     recorder = Recorder()
     run, _ = fit(replace(config, batch_size=AUTO, epochs=1), recorder)
     assert recorder.notes[0] == f"--batch-size auto: {found} is the most that fits"
     assert f"batch_size: {found}\n" in (run.path / "hparams.yaml").read_text()
     assert_same(weights(run), weights(whole))  # the search leaves nothing behind
+    assert len(validated) > 1  # a validation needs memory too
 
 
 def test_a_set_smaller_than_a_batch_is_refused(config: TrainConfig) -> None:

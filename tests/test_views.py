@@ -45,7 +45,8 @@ def dotted(tmp_path: Path) -> Labels:
 def test_points_go_with_the_picture_however_it_is_turned_zoomed_shifted_and_flipped(
     dotted: Labels, tmp_path: Path
 ) -> None:
-    dataset, _ = view_dataset(dotted, 128, 0.25, vary=True, folder=tmp_path / "cache", workers=1)
+    dataset, kept = view_dataset(dotted, 128, 0.25, vary=True, folder=tmp_path / "cache", workers=1)
+    assert dataset.manifest is kept.manifest  # of which a bad batch is written
     assert dataset.pixels.shape == (8, 256, 256, 3)
     batch = dataset[np.arange(8)]
     plain = replace(STRONG, brightness=0, contrast=0, colour=0)

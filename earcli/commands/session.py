@@ -56,6 +56,7 @@ def take_up(wanted: str, knobs: Mapping[str, Any]) -> None:
     done = checkpoint["ear"]["epochs_done"]
     if done >= config.epochs:
         raise ConfigError(f"{path} has all of its {done} epochs. Give --epochs more than {done} to go on.")
+    del checkpoint  # a memory map would keep the file on the disk when it is replaced
     if isinstance(config, FinetuneConfig):
         finetune(config, (run, path))
     elif isinstance(config, TrainConfig):

@@ -1,5 +1,6 @@
 """Manifests: which pictures a set holds, whichever kind of file says so."""
 
+import ntpath
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -100,7 +101,11 @@ def why_not_a_picture(name: str) -> str | None:
         return "is no name of a file"
     if "\0" in name:
         return "is no name of a file"
-    outside = name.startswith("/") or (".." in name and ".." in re.split(r"[/\\]", name))
+    outside = (
+        name.startswith(("/", "\\"))
+        or bool(ntpath.splitdrive(name)[0])
+        or (".." in name and ".." in re.split(r"[/\\]", name))
+    )
     if outside and not name.lower().endswith(SUFFIXES):
         return f"leaves its folder and does not end in {', '.join(SUFFIXES)}"
     return None

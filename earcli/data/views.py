@@ -112,7 +112,7 @@ def view_dataset(
     if not kept.has_ear.any():
         raise DataError(f"No labelled ear of {len(labels)} is left that can be used. Mend the labels or --root-dir.")
     columns = _columns(kept, windows[rows], views[rows])
-    return PixelDataset(crops.pixels, columns, crops.manifest), kept
+    return PixelDataset(crops.pixels, columns, kept.manifest), kept
 
 
 def _columns(labels: Labels, windows: Array, views: Array) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """Writing `.pt2` archives (torch.export), and running them."""
 
 import json
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -14,14 +15,17 @@ FACTS_NAME = "ear.json"
 
 
 def write_archive(part: Part, path: Path, facts: Facts) -> None:
-    """Writes a part as a `torch.export` archive with a dynamic batch; `torch.export.load(path).module()` runs it."""
+    """Writes a part as a `torch.export` archive with a dynamic batch; `torch.export.load(path).module()` runs it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     program = torch.export.export(
         part.module, (part.example,), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False
     )
-    try:
-        torch.export.save(program, path, extra_files={FACTS_NAME: json.dumps(facts.to_text(), indent=2)})
-    except RuntimeError as error:  # what torch's writer makes of a full disk
-        raise OSError(str(error).splitlines()[0]) from error
+    content = BytesIO()  # torch's own writer of files ends the whole process where the disk is full
+    torch.export.save(program, content, extra_files={FACTS_NAME: json.dumps(facts.to_text(), indent=2)})
+    path.write_bytes(content.getbuffer())
 
 
 def open_archive(path: Path) -> Runner:

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from earcli.exporting.archive import module_runner
@@ -50,7 +51,10 @@ def write_folder(part: Part, folder: Path, facts: Facts) -> None:
     """
     folder.mkdir()
     state = {name: value.contiguous() for name, value in part.module.state_dict().items()}
-    save_file(state, folder / WEIGHTS_NAME, metadata=facts.to_text())
+    try:
+        save_file(state, folder / WEIGHTS_NAME, metadata=facts.to_text())
+    except SafetensorError as error:  # what it makes of a full disk
+        raise OSError(str(error)) from error
     (folder / CONFIG_NAME).write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
     card = CARD.format(
         part=part.name,

@@ -54,6 +54,7 @@ def largest_batch(
     if trainer.world_size > 1:
         raise ConfigError("--batch-size auto knows one device. Find it with --devices 1, then give the number.")
     module, data = make(replace(config, batch_size=1), Processes.of(None, 1))
+    data.length = STEPS * config.accumulate  # batches in an epoch, at whose end it validates
     most = len(data.train)
     # Lightning never goes down from a size that the set does not fill, and returns the largest allowed one untried
     data.train = _Again(data.train, 2 * most + 1)

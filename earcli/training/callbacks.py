@@ -3,8 +3,8 @@
 import signal
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -90,8 +90,9 @@ class Bookkeeper(Callback):
         self.begun = True
         self.mark = time.perf_counter()
         if trainer.is_global_zero and self.run is not None:
-            # what a run since resumed has shown of later epochs goes
-            self.writer = SummaryWriter(str(self.run.path), purge_step=trainer.current_epoch)
+            with self.writing():
+                # what a run since resumed has shown of later epochs goes
+                self.writer = SummaryWriter(str(self.run.path), purge_step=trainer.current_epoch)
 
     def on_train_epoch_start(self, trainer: Trainer, module: Any) -> None:
         self.mark = time.perf_counter()
@@ -141,14 +142,20 @@ class Bookkeeper(Callback):
 
     def show(self, record: dict[str, float], name: str, picture: NDArray[np.uint8]) -> None:
         """Hands an epoch to TensorBoard."""
-        assert self.run is not None
         assert self.writer is not None
         epoch = int(record["epoch"])
-        try:
+        with self.writing():
             for key, value in record.items():
                 self.writer.add_scalar(key, value, epoch)
             self.writer.add_image(name, picture, epoch, dataformats="HWC")
             self.writer.flush()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Says what TensorBoard makes of a full disk; raises RunError."""
+        assert self.run is not None
+        try:
+            yield
         except OSError as error:
             raise RunError(f"{self.run.path} cannot be written ({error.strerror}). Free space there.") from error
 
@@ -213,7 +220,8 @@ class GracefulStop(Callback):
     def close(self) -> None:
         """Gives the signals back."""
         for number, handler in self.previous.items():
-            signal.signal(number, handler)
+            if handler is not None:  # else another library's, that Python cannot set
+                signal.signal(number, handler)
 
 
 def slim_checkpoint(module: EarModule, record: dict[str, float]) -> dict[str, Any]:

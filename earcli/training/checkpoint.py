@@ -7,15 +7,17 @@ from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from pytorch_lightning.utilities.memory import is_oom_error
+from torch.distributed import DistError
 
-from earcli.errors import CheckpointError, EarError
+from earcli.errors import CheckpointError
 from earcli.files import replacing
 from earcli.models.weights import read_checkpoint
 from earcli.runs import PREVIOUS, BestCheckpoint, RunFolder
+from earcli.surroundings import is_out_of_memory
 
 KEPT = 3
 PROBE = 2**20
+SHOWN = 120
 
 
 def write_checkpoint(content: dict[str, Any], path: Path, before: Path | None = None) -> None:
@@ -33,6 +35,8 @@ def write_checkpoint(content: dict[str, Any], path: Path, before: Path | None = 
         except RuntimeError as error:
             with temporary.open("ab") as file:
                 file.write(bytes(PROBE))  # torch's writer does not say why it failed, and the system says it again
+            if "inline_container" not in str(error) and "StreamWriter" not in str(error):
+                raise
             raise OSError(str(error).splitlines()[0]) from error
 
 
@@ -57,7 +61,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
 
 @contextmanager
 def restoring(path: Path | None, begun: Callable[[], bool]) -> Iterator[None]:
-    """Takes whatever Lightning raises of a checkpoint, before training has begun, for its damage.
+    """Takes what Lightning and torch make of a checkpoint that does not fit, before training has begun, for its damage.
 
     Args:
         path: None where no run is resumed.
@@ -67,13 +71,13 @@ def restoring(path: Path | None, begun: Callable[[], bool]) -> Iterator[None]:
     """
     try:
         yield
-    except EarError:
-        raise
-    except Exception as error:
-        if path is None or begun() or is_oom_error(error):
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        elsewhere = isinstance(error, DistError) or is_out_of_memory(error)
+        if path is None or begun() or elsewhere:
             raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:SHOWN]
         raise CheckpointError(
-            f"{path} is damaged: the run cannot go on from it ({type(error).__name__}). Take an older checkpoint."
+            f"{path} is damaged: the run cannot go on from it ({reason}). Take an older checkpoint."
         ) from error
 
 

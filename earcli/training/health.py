@@ -39,7 +39,7 @@ def check_finite(trainer: Trainer, module: EarModule, run: RunFolder) -> None:
         _write_pictures(trainer, run, epoch, batch)
         raise TrainingError(
             f"The {SUSPECTS[what]} became NaN or infinite in step {step} (epoch {epoch}, batch {batch}); its pictures "
-            f"are in {run.bad_batch}. {_remedy(module, run)}"
+            f"are in {run.bad_batch}: look at them with ear check. {_remedy(module, run)}"
         )
     if wrong:
         raise TrainingError(f"{wrong[0]} became NaN or infinite in validation. {_remedy(module, run)}")
@@ -71,9 +71,9 @@ def _write_pictures(trainer: Trainer, run: RunFolder, epoch: int, batch: int) ->
 
 def _remedy(module: EarModule, run: RunFolder) -> str:
     precise = {"16-mixed": "bf16-mixed", "bf16-mixed": "32"}.get(module.config.precision)
-    anew = "start anew with a lower --lr or --grad-clip"
-    if precise is None or not run.last.is_file():
-        more = f" or --precision {precise}" if precise else ""
-        return f"Look at them with `ear check`, or {anew}{more}; what earlier epochs left is sound."
+    if not run.last.is_file():
+        return f"Start anew with a lower --lr or --grad-clip{f' or --precision {precise}' if precise else ''}."
+    if precise is None:
+        return "The checkpoints of the epochs before are sound; start anew with a lower --lr or --grad-clip."
     again = shlex.join(["ear", "resume", str(run.last), "--precision", precise])
-    return f"The checkpoints of the epochs before are sound: {again}, or {anew}."
+    return f"The checkpoints of the epochs before are sound: {again}, or start anew with a lower --lr or --grad-clip."

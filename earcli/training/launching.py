@@ -13,7 +13,10 @@ from torch.distributed import DistError
 from earcli.errors import TrainingError
 
 PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
-LOST = "Another process of this run has ended, and said why if it could. Mend that, and go on with ear resume."
+LOST = (
+    "Another process of this run has ended, and said why if it could, or cannot be reached ({}). Mend that, and go on "
+    "with ear resume."
+)
 
 
 @contextmanager
@@ -29,16 +32,20 @@ def together(trainer: Trainer) -> Iterator[None]:
     environment = getattr(strategy, "cluster_environment", None)
     if isinstance(environment, LightningEnvironment) and trainer.local_rank and sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    children = getattr(strategy.launcher, "procs", [])
+    launcher = strategy.launcher
     try:
         yield
-        children.clear()  # the run is complete: Lightning would still end this process if one of them ended badly
     except BaseException as error:
-        for child in children:
+        for child in getattr(launcher, "procs", []):
             child.kill()  # it may wait for this process, which is about to end
         if trainer.world_size > 1 and is_lost(error):
-            raise TrainingError(LOST if trainer.is_global_zero else "") from error
+            reason = " ".join(str(error).split("\n", 1)[0].split())
+            raise TrainingError(LOST.format(reason) if trainer.is_global_zero else "") from error
         raise
+    finally:
+        # Lightning ends this process where one of them ended badly, also when the run is complete; it makes the list
+        # anew when it starts them
+        getattr(launcher, "procs", []).clear()
 
 
 def is_lost(error: BaseException) -> bool:

@@ -14,7 +14,6 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.utilities.memory import is_oom_error
 from torch import Tensor
 
 from earcli.config import AUTO, AnyRunConfig, TrainConfig
@@ -26,6 +25,7 @@ from earcli.models.detector import EarDetector
 from earcli.models.weights import read_checkpoint
 from earcli.runs import RunFolder
 from earcli.start import lap
+from earcli.surroundings import is_out_of_memory
 from earcli.training.base import EarModule
 from earcli.training.batch_size import largest_batch
 from earcli.training.callbacks import Bookkeeper, GracefulStop, Reporter
@@ -138,7 +138,6 @@ def fit(
             config = replace(config, batch_size=largest_batch(config, make_trainer(config, [], folder), make))
         reporter.note(f"--batch-size auto: {config.batch_size} is the most that fits")
     seed_everything(config.seed, verbose=False)
-    saved = None if checkpoint is None else read_checkpoint(checkpoint, None)["ear"]
     keeper = Bookkeeper(config, skipped, reporter, run)
     stop = GracefulStop(keeper)
     callbacks: list[Callback] = [keeper, stop]
@@ -147,15 +146,17 @@ def fit(
     try:
         with quiet_lightning():
             trainer = make_trainer(config, callbacks)
+            saved = None if checkpoint is None else read_checkpoint(checkpoint, None)["ear"]
             processes = Processes.of(saved, trainer.world_size)
+            del saved  # a memory map would keep the file on the disk when it is replaced
             keeper.config = config = processes.settle(config, reporter.note)
             trainer.accumulate_grad_batches = config.accumulate
             module, data = make(config, processes)
             lap("model")
             with restoring(checkpoint, lambda: keeper.begun), together(trainer):
                 trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except RuntimeError as error:
-        if not is_oom_error(error):
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
         smaller = f"--batch-size {config.batch_size // 2} --accumulate {config.accumulate * 2}"
         remedy = smaller if config.batch_size > 1 else "a smaller --image-size or --resnet-version"
