@@ -37,4 +37,4 @@ demo: $(BIN)/.ready ## Draw ears, train on them, show what came of it
 	$(BIN)/ear train --preset tiny --train-manifest demo/ears/train_teacher.npy --val-manifest demo/ears/val_teacher.npy --run-dir demo/runs
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
