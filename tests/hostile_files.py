@@ -99,6 +99,7 @@ def _pickles(touched: Path) -> dict[str, tuple[str, bytes]]:
         "an array of nothing, endless": columns(array(b"J\xff\xff\xff\x7fK\x00\x86", "f8", b"C\x00"), none),
         "letters of no width, endless": columns(array(b"J\xff\xff\xff\x7f\x85", "U0", b"C\x00"), none),
         "an array larger than its bytes": columns(array(b"J\xff\xff\xff\x7f\x85", "u1", b"C\x01a"), none),
+        "a letter behind the last one": columns(array(b"K\x01\x85", "U1", b"C\x04\x00\x00\x11\x00"), none),
         "letters that are none": columns(array(b"K\x01\x85", "U1", b"C\x04\xff\xff\xff\xff"), none),
         "a dtype of a terabyte": columns(array(b"K\x01\x85", "S1000000000000", b"C\x01a"), none),
         "a dtype of records": columns(array(b"K\x01\x85", "i4,O", b"C\x0cabcdefghijkl"), none),

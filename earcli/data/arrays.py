@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from earcli.reading import plain_archive
 
 MOST_BYTES = 64 << 30
+LAST_LETTER = 0x10FFFF
+"""The highest number that Unicode gives."""
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -33,5 +35,18 @@ def _read(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> NDArray[Any]:
         if min(shape, default=0) < 0 or file.tell() + math.prod(shape) * dtype.itemsize != item.file_size:
             raise ValueError(f"{item.filename} has not the numbers of its shape")
         # numpy makes an empty array of no bytes; the length of its other sides must not matter
-        flat = np.frombuffer(file.read(), dtype) if math.prod(shape) else np.empty(0, dtype)
+        flat = plain_values(file.read(), dtype) if math.prod(shape) else np.empty(0, dtype)
         return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def plain_values(content: bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Bytes as numbers or text.
+
+    Raises:
+        ValueError: letters that there are none of: Python's own functions fail in any way on such text.
+    """
+    values = np.frombuffer(content, dtype)
+    letters = np.dtype("u4").newbyteorder(dtype.byteorder)
+    if dtype.kind == "U" and np.frombuffer(content, letters).max(initial=0) > LAST_LETTER:
+        raise ValueError("its text has letters that there are none of")
+    return values

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from earcli.data.arrays import plain_values
 from earcli.data.formats.columns import MOST_ROWS
 from earcli.reading import shown
 from earcli.unpickling import ForbiddenError, Global, PlainUnpickler
@@ -45,7 +46,7 @@ class ArrayUnpickler(PlainUnpickler):
             case Global("numpy", "dtype"), (str(code), *_):
                 return _Type(_dtype(code))
             case Global(module=_, name="scalar"), (_Type(dtype), bytes(content)) if len(content) == dtype.itemsize:
-                return np.frombuffer(content, dtype)[0]
+                return plain_values(content, dtype)[0]
             case Global("_codecs", "encode"), (str(text), "latin1"):  # Python 3's bytes in protocol 2
                 return text.encode("latin1")
         raise ForbiddenError(f"{shown(arguments)} for {function}")
@@ -84,7 +85,7 @@ def _filled(shape: tuple[Any, ...], dtype: np.dtype[Any], order: Literal["C", "F
     plain = dtype.itemsize > 0 and not dtype.hasobject and isinstance(content, bytes)
     if not plain or len(content) != count * dtype.itemsize:
         raise ForbiddenError(f"an array of shape {shown(shape)} out of nothing")
-    return np.frombuffer(content, dtype).reshape(shape, order=order)
+    return plain_values(content, dtype).reshape(shape, order=order)
 
 
 def value_of(item: Any) -> Any:
