@@ -178,8 +178,8 @@ class GracefulStop(Callback):
     """Ctrl-C, SIGTERM and SIGHUP set a flag that is read between steps: the step is finished and `last.ckpt` saved.
 
     In an epoch's last step, and during validation, the end of the epoch is awaited. A second signal stops at once. A
-    signal that the process was told to ignore, as `nohup` does, stays ignored. One process that received
-    one stops all, after the same step.
+    signal that the process was told to ignore, as `nohup` does, stays ignored. Of several processes, one that receives
+    a signal stops all, after the same step.
     """
 
     def __init__(self, keeper: Bookkeeper) -> None:
