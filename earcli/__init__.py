@@ -1,4 +1,4 @@
-"""Learns the anatomy of the human ear from unlabelled pictures and hands it to other models."""
+"""Learns the anatomy of the human ear from unlabeled pictures and hands it to other models."""
 
 from typing import TYPE_CHECKING, Any
 

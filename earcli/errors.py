@@ -43,3 +43,11 @@ class ExportError(EarError):
 
 class SelfTestError(EarError):
     """A check of the installation failed."""
+
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "could not create a primitive", "failed to map segment")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed: in Python, in torch on a CPU or GPU, or while a library was being loaded."""
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY)

@@ -20,7 +20,7 @@ SHOWN_NAME = 40
 
 
 @contextmanager
-def replacing(path: Path, before: Path | None = None) -> Iterator[Path]:
+def atomic_write(path: Path, before: Path | None = None) -> Iterator[Path]:
     """Gives a temporary name beside `path`; what is written there is flushed to disk and renamed at the end.
 
     Args:
@@ -48,7 +48,7 @@ def replacing(path: Path, before: Path | None = None) -> Iterator[Path]:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Removes what `replacing` left in a folder when its process was killed; nobody else may be writing there."""
+    """Removes what `atomic_write` left in a folder when its process was killed; nobody else may be writing there."""
     for path in folder.glob(".*.tmp"):
         if re.search(r"\.\d+\.tmp$", path.name):
             path.unlink(missing_ok=True)
@@ -158,7 +158,7 @@ def replacing_folder(path: Path, ours: Collection[str]) -> Iterator[Path]:
 
 @contextmanager
 def staging(path: Path) -> Iterator[Path]:
-    """Like `replacing`, for a folder, or a file with others beside it: gives the same name in a temporary folder.
+    """Like `atomic_write`, for a folder, or a file with others beside it: gives the same name in a temporary folder.
 
     At the end all that lies in that folder moves to where `path` is, `path` itself last.
 
@@ -232,7 +232,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
         RunError: it cannot be written.
     """
     with (
-        replacing(path) as temporary,
+        atomic_write(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file)

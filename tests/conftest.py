@@ -13,12 +13,12 @@ import pytest
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what the tests pin down is pinned down for a CPU
 
-from earcli.config import TrainConfig
-from earcli.data import synthetic
+from earcli.checkpoints.runs import RunFolder
+from earcli.config.teacher import TrainConfig
 from earcli.data.cache import load_crops
 from earcli.data.manifest import read_manifest, write_manifest
-from earcli.data.synthetic import write_set
-from earcli.runs import RunFolder
+from earcli.synthetic import dataset as synthetic
+from earcli.synthetic.dataset import write_set
 
 
 @pytest.fixture(autouse=True)
@@ -84,8 +84,8 @@ def many_ears(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(many_ears: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run that has learnt a little: a latent space of 16, 51 steps. Not to be written into: take `run`."""
-    from earcli.training.trainer import Pretrained, train_teacher
+    """A run that has learned a little: a latent space of 16, 51 steps. Not to be written into: take `run`."""
+    from earcli.training.loop import Pretrained, train_teacher
 
     class Silent:
         def progress(self, *args: Any) -> None: ...
@@ -120,14 +120,14 @@ def run(trained: RunFolder, tmp_path: Path) -> RunFolder:
 
 @pytest.fixture(scope="session")
 def teacher(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint in a run folder. It never learnt, but every layer does something, and batch norms know the ears."""
+    """A checkpoint in a run folder. It never learned, but every layer does something, and batch norms know the ears."""
     import torch
 
     from earcli.data.batches import as_images
     from earcli.data.cache import sample_crops
     from earcli.data.manifest import read_manifest
     from earcli.models.vae import EarVAE
-    from earcli.training.checkpoint import write_checkpoint
+    from earcli.training.checkpoint_io import write_checkpoint
 
     sets = {"train_manifest": ears / "train_teacher.npy", "val_manifest": ears / "val_teacher.npy"}
     config = TrainConfig.resolve("tiny", {}, {**sets, "latent_dim": 8})

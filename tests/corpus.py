@@ -119,7 +119,7 @@ def good() -> dict[str, bytes]:
     import torch
     from safetensors.torch import save
 
-    from earcli.config import TrainConfig
+    from earcli.config.teacher import TrainConfig
 
     state = {f"model.layer{i}.weight": torch.arange(12.0).reshape(3, 4) + i for i in range(4)}
     knobs = TrainConfig.resolve("tiny", {}, {}).to_dict()
@@ -188,17 +188,17 @@ def picture(kind: str) -> bytes:
 def read(path: Path) -> object:
     """What `ear` does with a file of that name; raises whatever that raises."""
     from earcli.analysis.eigenears import EigenEars
-    from earcli.config import TrainConfig
+    from earcli.checkpoints.safetensors_folder import read_folder
+    from earcli.checkpoints.weights import checkpoint_config, read_checkpoint, read_pretrained
+    from earcli.config.teacher import TrainConfig
     from earcli.curation.scan import examine
     from earcli.data import images
+    from earcli.data.embeddings import read_vectors
     from earcli.data.formats.pts import read_pts
     from earcli.data.manifest import read_manifest
-    from earcli.data.vectors import read_vectors
     from earcli.errors import CheckpointError
     from earcli.exporting.runtime import OnnxModel
-    from earcli.models.folder import read_folder
     from earcli.models.vae import EarVAE
-    from earcli.models.weights import checkpoint_config, read_checkpoint, read_pretrained
 
     name = path.name
     if name.startswith("m."):

@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from earcli.config import TrainConfig
+from earcli.checkpoints.runs import RunFolder
+from earcli.config.teacher import TrainConfig
 from earcli.data.cache import Crops, load_crops
 from earcli.data.manifest import read_manifest
-from earcli.runs import RunFolder
+from earcli.training.loop import Pretrained, train_teacher
 from earcli.training.teacher import TeacherModule
-from earcli.training.trainer import Pretrained, train_teacher
 
 NOTHING = Pretrained(None, None)
 
@@ -56,7 +56,7 @@ def fit(
 
 
 def weights(run: RunFolder) -> dict[str, Tensor]:
-    """Everything that decides how a run goes on: both sets of weights, optimiser, schedule, annealing."""
+    """Everything that decides how a run goes on: both sets of weights, optimizer, schedule, annealing."""
     content = torch.load(run.last, weights_only=True)
     flat = dict(content["state_dict"])
     for group, state in content["optimizer_states"][0]["state"].items():

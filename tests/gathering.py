@@ -15,7 +15,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from earcli.data.batches import EpochBatches
 from earcli.losses.latent import nt_xent
-from earcli.training.processes import added, collected, counted, earliest, gathered, highest
+from earcli.training.distributed import (
+    all_gather_items,
+    all_gather_rows,
+    all_reduce_sums,
+    earliest_across_ranks,
+    max_across_ranks,
+    sum_across_ranks,
+)
 
 SUBJECTS = torch.tensor([0, 1, 0, -1, 2, 1, -1])  # 7 samples: 4 for the first process, 3 for the second
 CPU = torch.device("cpu")
@@ -36,25 +43,25 @@ def work(rank: int, folder: Path) -> None:
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(seconds=60))
     (rows,) = EpochBatches(len(SUBJECTS), 4, None, rank=rank, world_size=2)
     model = DistributedDataParallel(network())
-    total = counted(len(rows), CPU)
-    z = gathered(model(samples()[rows]), total)
-    subjects = gathered(SUBJECTS[rows], total)
+    total = sum_across_ranks(len(rows), CPU)
+    z = all_gather_rows(model(samples()[rows]), total)
+    subjects = all_gather_rows(SUBJECTS[rows], total)
     loss = nt_xent(z, z.flip(1), subjects)
     loss.backward()  # type: ignore[no-untyped-call]
     unknown = torch.tensor([-1, -1])
     found = {
         "z": z.detach(),
         "subjects": subjects,
-        "flags": gathered(SUBJECTS[rows] > 0, total),
+        "flags": all_gather_rows(SUBJECTS[rows] > 0, total),
         "loss": loss.detach(),
         "gradients": [p.grad for p in model.parameters()],
-        "none of one": gathered(samples()[:1] if rank == 0 else samples()[:0], 1),
-        "added": added({"a": torch.tensor(1.0 + rank), **({"b": torch.ones(2)} if rank else {})}),
-        "collected": collected([rank] * (2 - rank)),
-        "highest": highest(15 * rank, CPU),
-        "earliest": earliest(torch.tensor([3 + rank, 2 - rank])),
-        "known": earliest(torch.tensor([4, 2]) if rank else unknown),
-        "nowhere": earliest(unknown),
+        "none of one": all_gather_rows(samples()[:1] if rank == 0 else samples()[:0], 1),
+        "added": all_reduce_sums({"a": torch.tensor(1.0 + rank), **({"b": torch.ones(2)} if rank else {})}),
+        "collected": all_gather_items([rank] * (2 - rank)),
+        "highest": max_across_ranks(15 * rank, CPU),
+        "earliest": earliest_across_ranks(torch.tensor([3 + rank, 2 - rank])),
+        "known": earliest_across_ranks(torch.tensor([4, 2]) if rank else unknown),
+        "nowhere": earliest_across_ranks(unknown),
     }
     torch.save(found, folder / f"{rank}.pt")
     os._exit(0)  # gloo now and then aborts a process that ends in the usual way

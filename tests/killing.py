@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from fitting import Recorder, fit
 
-from earcli.config import TrainConfig
-from earcli.runs import LAST, RunFolder
+from earcli.checkpoints.runs import LAST, RunFolder
+from earcli.config.teacher import TrainConfig
 
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
 # a clean process that has imported everything, from which the others fork: Lightning takes seconds to import

@@ -2,7 +2,7 @@
 
 from typer.testing import CliRunner, Result
 
-from earcli.cli import app
+from earcli.cli.app import app
 
 
 def ear(*arguments: object) -> Result:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from earcli.cli import main
+from earcli.cli.app import main
 from earcli.models.detector import EarDetector
 from earcli.models.encoder import Posterior
 from earcli.models.vae import EarVAE

@@ -9,8 +9,8 @@ import pytest
 from running import ear, fails
 from typer.testing import CliRunner
 
-from earcli.analysis.bench_infer import TURNS, measure_speed
-from earcli.cli import app
+from earcli.benchmarks.inference import TURNS, measure_speed
+from earcli.cli.app import app
 
 
 class FakeWorker:

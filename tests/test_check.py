@@ -21,8 +21,8 @@ from earcli.curation.duplicates import groups, near_duplicates
 from earcli.curation.findings import KINDS
 from earcli.curation.scan import examine, sharpness
 from earcli.data.manifest import read_manifest
-from earcli.data.synthetic import write_set
 from earcli.reporting.console import show_table
+from earcli.synthetic.dataset import write_set
 
 WHOLE = np.full(4, np.nan)
 
@@ -141,7 +141,7 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "half as large": lambda image: image.resize((image.width // 2, image.height // 2)),
     "mirrored": ImageOps.mirror,
     "darker": lambda image: ImageEnhance.Brightness(image).enhance(0.7),
-    "grey": lambda image: ImageOps.grayscale(image),
+    "gray": lambda image: ImageOps.grayscale(image),
 }
 
 
@@ -204,7 +204,7 @@ def test_key_points_outside_their_box_and_in_an_unusual_layout_are_found(drawn: 
     points[3][:, 0] += 90  # the right shape in the wrong place
     points[7] = np.roll(points[7], 5, axis=0)  # the right places in the wrong order
     points[11][4, :2] = points[11][12, :2]  # one point put on another
-    points[15][:, 2] = 0  # none labelled: nothing to say about
+    points[15][:, 2] = 0  # none labeled: nothing to say about
     for annotation, rows in zip(content["annotations"], points, strict=True):
         annotation["keypoints"] = rows.ravel().tolist()
     coco_of(tmp_path / "ears").write_text(json.dumps(content))

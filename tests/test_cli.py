@@ -67,8 +67,8 @@ def test_print_config_shows_what_a_run_would_use(tmp_path: Path) -> None:
 def test_every_knob_is_a_flag_with_its_default_in_the_help() -> None:
     from dataclasses import fields
 
-    from earcli.config import TrainConfig
-    from earcli.knobs import flag
+    from earcli.config.fields import flag
+    from earcli.config.teacher import TrainConfig
 
     text = ear("train", "--help").stdout
     for item in fields(TrainConfig):
@@ -118,7 +118,7 @@ def test_bad_data_and_places_are_one_line(ears: Path, tmp_path: Path) -> None:
 
 def test_missing_weights_are_found_before_lightning_is_imported(ears: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from earcli.cli import app; "
+        "import sys; from earcli.cli.app import app; "
         f"sys.argv[1:] = {['train', *manifests(ears), '--run-dir', str(tmp_path)]!r}\n"
         "try:\n    app()\nexcept SystemExit as e:\n    print(e.code, 'pytorch_lightning' in sys.modules)"
     )

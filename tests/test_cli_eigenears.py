@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from earcli.analysis.eigenears import EigenEars
-from earcli.runs import RunFolder
+from earcli.checkpoints.runs import RunFolder
 from tests.test_cli import ear, fails
 
 
@@ -36,7 +36,7 @@ def test_eigenears_leaves_strips_numbers_and_a_space(run: RunFolder, tmp_path: P
     assert space.images == document["images"] == 70
     assert [c["explained"] for c in document["components"]] == pytest.approx(space.explained.tolist())
     assert document["explained_first_5"] == pytest.approx(float(space.explained[:5].sum()))
-    assert {"brightness", "contrast", "colour_red", "colour_blue", "blur", "lobe", "box_aspect", "skin"} <= set(
+    assert {"brightness", "contrast", "color_red", "color_blue", "blur", "lobe", "box_aspect", "skin"} <= set(
         document["components"][0]["correlations"]
     )
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from earcli.runs import RunFolder
+from earcli.checkpoints.runs import RunFolder
 from tests.test_cli import ear, fails
 
 FILES = {"metrics.json", "per_image.csv", "report.html", "examples.png", "psnr.png", "kl.png"}

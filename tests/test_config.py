@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from earcli.config import AUTO, PRESETS, TrainConfig
+from earcli.config.teacher import AUTO, PRESETS, TrainConfig
 from earcli.errors import ConfigError
 
 

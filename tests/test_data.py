@@ -13,13 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
-from earcli.data.augment import STRENGTHS, augment
+from earcli.data.augmentation import STRENGTHS, augment
 from earcli.data.batches import EpochBatches, crop_dataset
 from earcli.data.cache import load_crops
-from earcli.data.decoded import decode_crops
 from earcli.data.images import BadPictureError, quiet_decoding, read_crop, read_picture
 from earcli.data.manifest import Manifest, write_manifest
 from earcli.data.pixels import StoredPixels
+from earcli.data.uncached import decode_crops
 from earcli.errors import DataError, RunError
 from earcli.training.memory import resident_memory
 
@@ -50,7 +50,7 @@ def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     np.testing.assert_array_equal(np.asarray(picture), np.asarray(image.convert("RGB")))
 
 
-def test_16_bit_grey_keeps_its_high_byte(tmp_path: Path) -> None:
+def test_16_bit_gray_keeps_its_high_byte(tmp_path: Path) -> None:
     values = (np.arange(60 * 40).reshape(40, 60) * 20).astype(np.uint16)
     Image.fromarray(values).save(tmp_path / "x.png")
     pixels = np.asarray(read_picture(tmp_path / "x.png"))

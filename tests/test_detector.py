@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torchvision.ops import generalized_box_iou_loss
 
 from earcli import EarDetector, EarVAE
-from earcli.analysis.detection import Findings
+from earcli.analysis.detection import DetectionResults
 from earcli.errors import CheckpointError
 from earcli.losses.detection import detection_losses
 from earcli.metrics.landmarks import average_precision, error_auc, failure_rate, iou_each, nme_each
@@ -87,9 +87,9 @@ def test_a_teacher_is_no_detector(teacher: Path) -> None:
 def wanted() -> tuple[torch.Tensor, ...]:
     boxes = torch.tensor([[0.1, 0.2, 0.5, 0.6], [0.0, 0.0, 0.4, 0.4], [0.0, 0.0, 0.0, 0.0]])
     points = torch.tensor([[[0.2, 0.3], [0.5, 0.5]], [[0.1, 0.1], [0.9, 0.9]], [[0.0, 0.0], [0.0, 0.0]]])
-    labelled = torch.tensor([[True, True], [True, False], [False, False]])
+    labeled = torch.tensor([[True, True], [True, False], [False, False]])
     visible = torch.tensor([[True, False], [True, False], [False, False]])
-    return boxes, points, labelled, visible, torch.tensor([True, True, False])
+    return boxes, points, labeled, visible, torch.tensor([True, True, False])
 
 
 def test_each_term_is_what_its_formula_gives() -> None:
@@ -131,7 +131,7 @@ def test_a_perfect_answer_costs_nothing_but_doubt_and_pictures_without_an_ear_on
 # -- figures
 
 
-def test_nme_counts_labelled_points_only() -> None:
+def test_nme_counts_labeled_points_only() -> None:
     points = torch.tensor([[[0.0, 0.0], [3.0, 4.0]], [[1.0, 1.0], [2.0, 2.0]]])
     truth = torch.zeros(2, 2, 2)
     visible = torch.tensor([[True, True], [False, False]])
@@ -159,15 +159,15 @@ def test_iou_and_average_precision_are_cocos() -> None:
     assert at_half == mean == pytest.approx(0.5 * 51 / 101, abs=1e-3)  # 101 points of recall
 
 
-def test_normalisers() -> None:
-    findings = Findings(
+def test_normalizers() -> None:
+    findings = DetectionResults(
         boxes=torch.tensor([[0.0, 0.0, 30.0, 40.0]]),
         scores=torch.tensor([0.9]),
         points=torch.tensor([[[0.0, 0.0], [10.0, 0.0], [5.0, 5.0]]]),
         visibility=torch.ones(1, 3),
         wanted_boxes=torch.tensor([[0.0, 0.0, 30.0, 40.0]]),
         wanted_points=torch.tensor([[[0.0, 1.0], [10.0, 1.0], [5.0, 6.0]]]),
-        labelled=torch.tensor([[True, True, False]]),
+        labeled=torch.tensor([[True, True, False]]),
         ear=torch.tensor([True]),
         window=torch.tensor([[0.0, 0.0, 25.0, 100.0]]),
     )

@@ -24,23 +24,24 @@ from gathering import SUBJECTS, network, samples
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from earcli.config import AnyRunConfig, TrainConfig
-from earcli.data.augment import STRENGTHS, augment
+from earcli.checkpoints.runs import RunFolder
+from earcli.config.detector import FinetuneConfig
+from earcli.config.teacher import AnyRunConfig, TrainConfig
+from earcli.data.augmentation import STRENGTHS, augment
 from earcli.data.batches import EpochBatches
-from earcli.data.draws import SharedGenerator
 from earcli.data.manifest import read_manifest
-from earcli.detector_config import FinetuneConfig
 from earcli.errors import ConfigError, TrainingError
 from earcli.losses.latent import nt_xent
 from earcli.losses.perceptual import random_vgg
 from earcli.models.encoder import Posterior
 from earcli.models.vae import EarVAE
-from earcli.runs import RunFolder
-from earcli.start import first_process
-from earcli.training import switches, trainer
-from earcli.training.launching import together
-from earcli.training.resuming import Processes
+from earcli.randomness import SharedGenerator
+from earcli.startup import first_process
+from earcli.training import execution as switches
+from earcli.training import loop as trainer
+from earcli.training.launcher import linked_processes
 from earcli.training.teacher import TeacherModule
+from earcli.training.world_size import Processes
 
 # -- parts
 
@@ -156,7 +157,7 @@ def test_batches_that_were_counted_become_those_of_each_process() -> None:
 
 
 @pytest.mark.parametrize("cuda", [True, False])
-def test_batch_norms_are_synchronised_on_cuda_alone(
+def test_batch_norms_are_synchronized_on_cuda_alone(
     config: TrainConfig, cuda: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: dict[str, Any] = {}
@@ -166,7 +167,7 @@ def test_batch_norms_are_synchronised_on_cuda_alone(
     assert given["sync_batchnorm"] is cuda
 
 
-def test_low_memory_knows_synchronised_batch_norms() -> None:
+def test_low_memory_knows_synchronized_batch_norms() -> None:
     norm = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(nn.BatchNorm2d(2)))  # type: ignore[no-untyped-call]
     with switches._frozen_statistics(norm):
         assert norm[0].momentum == 0
@@ -379,7 +380,7 @@ def test_the_processes_that_were_started_end_with_the_one_that_failed(error: Exc
     run: Any = SimpleNamespace(strategy=strategy, world_size=2, is_global_zero=True, local_rank=0)
     found = None
     try:
-        with together(run):
+        with linked_processes(run):
             launcher.procs = [child]  # as Lightning does, a new list
             if error is not None:
                 raise error

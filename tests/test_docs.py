@@ -9,7 +9,7 @@ import pytest
 import typer
 from running import ear
 
-from earcli.cli import app
+from earcli.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -57,7 +57,7 @@ def test_the_transfer_guide_runs_as_written(
     text = (ROOT / "docs" / "transfer.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ears / "images", tmp_path / "raw")
-    shutil.copytree(ears, tmp_path / "labelled", ignore=shutil.ignore_patterns("*_teacher.npy", "factors.csv"))
+    shutil.copytree(ears, tmp_path / "labeled", ignore=shutil.ignore_patterns("*_teacher.npy", "factors.csv"))
     (tmp_path / "photos").mkdir()
     shutil.copy(ears / "images" / "ear_00000.jpg", tmp_path / "photos")
     shutil.copy(teacher, tmp_path / "teacher.ckpt")

@@ -17,11 +17,11 @@ from killing import Kill, train
 from running import ear, fails
 from torch import Tensor
 
-from earcli.config import TrainConfig
+from earcli.checkpoints.opening import open_checkpoint
+from earcli.checkpoints.runs import RunFolder
+from earcli.config.teacher import TrainConfig
 from earcli.errors import CheckpointError, DamagedError, RunError
-from earcli.models.checkpoints import open_checkpoint
-from earcli.runs import RunFolder
-from earcli.training.checkpoint import restoring, write_checkpoint
+from earcli.training.checkpoint_io import translate_restore_errors, write_checkpoint
 
 EPOCHS = 4
 NOTHING = "nothing: no epoch was over"
@@ -148,7 +148,7 @@ def test_what_is_no_damage_of_a_checkpoint_and_no_full_disk_is_not_taken_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def resume(error: Exception, begun: bool = False) -> None:
-        with restoring(tmp_path / "last.ckpt", lambda: begun):
+        with translate_restore_errors(tmp_path / "last.ckpt", lambda: begun):
             raise error
 
     with pytest.raises(CheckpointError, match=r"last.ckpt is damaged: .* \(KeyError: 'loops'\)"):

@@ -13,14 +13,14 @@ from sklearn.metrics import r2_score
 from earcli.analysis import eigenears
 from earcli.analysis.attribution import Attribution, attribute, explained_share, measure_light, verdict_of
 from earcli.analysis.eigenears import EigenEars, fit_eigenears
-from earcli.analysis.embedding import posterior_means
-from earcli.data.anatomy import LIGHT_FACTORS
+from earcli.analysis.encoding import posterior_means
+from earcli.checkpoints.runs import RunFolder
 from earcli.data.cache import load_crops
 from earcli.data.manifest import read_manifest
-from earcli.data.synthetic import read_factors
 from earcli.errors import ConfigError, DataError
 from earcli.models.vae import EarVAE
-from earcli.runs import RunFolder
+from earcli.synthetic.anatomy import LIGHT_FACTORS
+from earcli.synthetic.dataset import read_factors
 
 Array = np.ndarray
 
@@ -142,8 +142,8 @@ def test_light_is_measured_as_it_was_changed() -> None:
     assert stretched["contrast"] == pytest.approx(measure_light(base)["contrast"][0], rel=0.01)
     assert abs(stretched["blur"]) < 0.01
     warm = change(base + np.array([30, 0, 0], np.uint8))
-    assert warm["colour_red"] == pytest.approx(0.701 * 30 / 255, rel=1e-3)
-    assert warm["colour_blue"] < 0
+    assert warm["color_red"] == pytest.approx(0.701 * 30 / 255, rel=1e-3)
+    assert warm["color_blue"] < 0
     soft = change(((base.astype(int) + np.roll(base, 1, 1) + np.roll(base, 1, 2)) // 3).astype(np.uint8))
     assert soft["blur"] > 0.2
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 from rich.console import Console
 
-from earcli.analysis.embedding import choose_device, posterior_means, posteriors
-from earcli.commands.source import crops_of
+from earcli.analysis.encoding import choose_device, posterior_means, posteriors
 from earcli.data.batches import as_images, as_pixels
 from earcli.data.images import read_crop
 from earcli.data.manifest import read_manifest
 from earcli.errors import CheckpointError, ConfigError
 from earcli.models.vae import EarVAE
 from earcli.reporting.console import ProgressBar, Report
+from earcli.tasks.sources import crops_of
 
 
 @pytest.fixture(scope="module")

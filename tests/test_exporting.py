@@ -16,6 +16,7 @@ from PIL import Image
 from running import ear, fails
 
 from earcli import EarVAE
+from earcli.checkpoints.weights import fingerprint
 from earcli.data.batches import as_images
 from earcli.data.cache import sample_crops
 from earcli.data.images import read_crop
@@ -23,11 +24,10 @@ from earcli.data.manifest import read_manifest
 from earcli.errors import CheckpointError, DataError, ExportError
 from earcli.exporting import export as exporting
 from earcli.exporting import onnx as onnx_writer
-from earcli.exporting.facts import Facts
+from earcli.exporting.metadata import Facts
 from earcli.exporting.parity import TOLERANCES, Closeness, Parity, check_parity, closeness
 from earcli.exporting.parts import make_part
 from earcli.exporting.runtime import OnnxModel, to_images
-from earcli.models.weights import fingerprint
 
 DOCS = Path(__file__).parents[1] / "docs"
 WHOLE_PICTURE = np.full(4, np.nan)
@@ -107,9 +107,9 @@ def test_int8_and_fp16_stay_close_and_get_small(teacher: Path, encoder: Path, im
     with torch.no_grad():
         mu = model.encode(torch.from_numpy(images))
         reconstruction = model.decode(mu).numpy()
-    quantised = OnnxModel(folder / "encoder-int8.onnx")(images)["mu"]
-    assert closeness(quantised, mu.numpy()).cosine >= 0.98
-    assert not np.array_equal(quantised, mu.numpy())
+    quantized = OnnxModel(folder / "encoder-int8.onnx")(images)["mu"]
+    assert closeness(quantized, mu.numpy()).cosine >= 0.98
+    assert not np.array_equal(quantized, mu.numpy())
     kinds = {node.op_type for node in onnx.load(folder / "encoder-int8.onnx").graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
     assert (folder / "encoder-int8.onnx").stat().st_size < 0.3 * encoder.stat().st_size

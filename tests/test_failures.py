@@ -23,19 +23,18 @@ from running import ear, fails
 
 import earcli
 from earcli.analysis.prediction import Found
-from earcli.commands.prediction_files import PredictionFiles
-from earcli.commands.source import Trained
-from earcli.commands.stops import resume_command
+from earcli.cli.streams import Outlet, resilient_stream
 from earcli.data.cache import Skipped, load_crops
-from earcli.data.decoded import crop_or_grey
+from earcli.data.embeddings import Origin, Vectors, write_vectors
 from earcli.data.manifest import Manifest, read_manifest
-from earcli.data.vectors import Origin, Vectors, write_vectors
-from earcli.errors import RunError
+from earcli.data.uncached import crop_or_gray
+from earcli.errors import RunError, is_out_of_memory
 from earcli.files import check_writable, write_csv
 from earcli.reporting.console import COLUMNS, ProgressBar, Report, TrainingReport, show_table
-from earcli.reporting.streams import Outlet, lasting
 from earcli.reporting.tables import show_rows
-from earcli.surroundings import is_out_of_memory
+from earcli.tasks.predict import PredictionFiles
+from earcli.tasks.sources import Trained
+from earcli.tasks.stops import resume_command
 
 EAR = Path(sys.executable).with_name("ear")
 PACKAGE = Path(earcli.__file__).parent
@@ -103,9 +102,9 @@ def test_a_picture_that_goes_away_before_it_is_drawn_is_left_out(tmp_path: Path)
     assert files.skipped == [Skipped(0, "gone.png", "no such file")]
     assert (files.seen, files.drawn) == (2, 2)
     assert "gone.png,no such file" in (tmp_path / "out" / "skipped.csv").read_text()
-    grey, reason = crop_or_grey(tmp_path / "gone.png", np.full(4, np.nan), 8)
+    gray, reason = crop_or_gray(tmp_path / "gone.png", np.full(4, np.nan), 8)
     assert reason == "no such file"
-    assert grey.shape == (8, 8, 3)
+    assert gray.shape == (8, 8, 3)
 
 
 # -- a clock that jumps
@@ -199,7 +198,7 @@ def test_memory_that_runs_out_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
     def fail(*args: object) -> None:
         raise error
 
-    monkeypatch.setattr("earcli.data.synthetic.write_set", fail)
+    monkeypatch.setattr("earcli.synthetic.dataset.write_set", fail)
     fails(ear("synth", tmp_path / "ears"), "Memory ran out", "--batch-size")
     assert not is_out_of_memory(RuntimeError("another"))
 
@@ -289,7 +288,7 @@ def pipe(encoding: str = "utf-8") -> tuple[int, io.TextIOWrapper]:
 
 def test_a_reader_that_goes_away_does_not_stop_a_writer() -> None:
     read, stream = pipe()
-    with stream, lasting(stream) as out:
+    with stream, resilient_stream(stream) as out:
         out.write("one\n")
         out.flush()
         assert os.read(read, 100) == b"one\n"
@@ -301,7 +300,7 @@ def test_a_reader_that_goes_away_does_not_stop_a_writer() -> None:
 
 def test_a_character_that_an_output_lacks_becomes_a_question_mark() -> None:
     read, stream = pipe("ascii")
-    with stream, lasting(stream) as out:
+    with stream, resilient_stream(stream) as out:
         out.write("3 × 4 − \udcff")
     assert os.read(read, 100) == b"3 ? 4 ? ?"
     os.close(read)
@@ -311,7 +310,7 @@ def test_an_output_that_cannot_be_written_is_an_error_once(monkeypatch: pytest.M
     def full(*args: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with (tmp_path / "log").open("w") as file, lasting(file) as out, monkeypatch.context() as patch:
+    with (tmp_path / "log").open("w") as file, resilient_stream(file) as out, monkeypatch.context() as patch:
         patch.setattr(Outlet, "write", full)
         out.write("x")
         with pytest.raises(OSError, match="No space left"):
@@ -319,13 +318,15 @@ def test_an_output_that_cannot_be_written_is_an_error_once(monkeypatch: pytest.M
 
 
 def test_a_closed_output_is_written_to_nowhere() -> None:
-    with lasting(None) as out:
+    with resilient_stream(None) as out:
         print("x", file=out)
 
 
 @posix
 def test_no_file_takes_the_place_of_a_closed_output() -> None:
-    code = "import os; from earcli.reporting.streams import fill_closed; fill_closed(); os._exit(os.dup(0))"
+    code = (
+        "import os; from earcli.cli.streams import reopen_closed_streams; reopen_closed_streams(); os._exit(os.dup(0))"
+    )
     done = subprocess.run(["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, code], check=False)
     assert done.returncode == 3  # the first number that is free
 

@@ -15,15 +15,15 @@ from fitting import Recorder
 from PIL import Image
 from running import ear, fails
 
-from earcli.commands.finetuning import labels_of, start
+from earcli.checkpoints.runs import RunFolder, find_checkpoint
+from earcli.config.detector import FinetuneConfig
 from earcli.data.views import view_dataset
-from earcli.detector_config import FinetuneConfig
 from earcli.exporting.runtime import OnnxModel, to_images
 from earcli.models.detector import EarDetector
 from earcli.models.vae import EarVAE
-from earcli.runs import RunFolder, find_checkpoint
+from earcli.tasks.finetune import labels_of, start
 from earcli.training.callbacks import InterruptedTraining
-from earcli.training.trainer import train_detector
+from earcli.training.loop import train_detector
 
 
 @pytest.fixture
@@ -65,13 +65,13 @@ def weights(run: RunFolder) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def detector(ears: Path, teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder of a detector that has hardly learnt. Not to be written into."""
+    """A run folder of a detector that has hardly learned. Not to be written into."""
     folder = tmp_path_factory.mktemp("detector") / "runs"
     sets = ("--train-manifest", ears / "train_landmarks.coco.json", "--val-manifest", ears / "val_landmarks.coco.json")
     steps = ("--epochs", 2, "--epoch-steps", 2, "--batch-size", 4, "--precision", 32)
     result = ear("finetune", "--checkpoint", teacher, *sets, *steps, "--run-dir", folder)
     assert result.exit_code == 0, result.output
-    assert "24 labelled ears to learn from, 6 to validate on; 17 points" in result.stdout
+    assert "24 labeled ears to learn from, 6 to validate on; 17 points" in result.stdout
     assert f"teacher {teacher}" in result.stdout
     assert "epoch 1  train_loss" in result.stdout
     assert "NME" in result.stdout
@@ -193,7 +193,7 @@ def test_an_evaluation_gives_the_figures_of_training_and_draws_the_worst(detecto
     names = {p.name for p in (tmp_path / "out").iterdir()}
     assert names == {"metrics.json", "per_image.csv", "report.html", "worst.png", "errors.png"}
     again = ("evaluate", "--checkpoint", run.last, "-o", tmp_path / "x")
-    fails(ear(*again, "--normalise", "1,99"), "points 1 to 17")
+    fails(ear(*again, "--normalize", "1,99"), "points 1 to 17")
     fails(ear(*again, "--fail-under-psnr", 20), "--fail-under-psnr cannot be used", "is a detector")
 
 
@@ -225,7 +225,7 @@ def test_starts_are_compared_on_the_same_ears(ears: Path, teacher: Path, tmp_pat
         "--seeds", 1, "--folds", 2, "--steps", 1, "-o", out, "--run-dir", tmp_path / "runs", "--starts", "none,frozen",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert "6 labelled ears in 6 groups, 8 detectors to train" in result.stdout
+    assert "6 labeled ears in 6 groups, 8 detectors to train" in result.stdout
     with (out / "trials.csv").open() as file:
         trials = list(csv.DictReader(file))
     assert len(trials) == 8
@@ -242,7 +242,7 @@ def test_starts_are_compared_on_the_same_ears(ears: Path, teacher: Path, tmp_pat
     assert not list((tmp_path / "runs").glob("ear_detector*")), "detectors that were compared are not kept"
 
 
-def test_boxes_alone_and_whole_pictures_can_be_learnt(ears: Path, teacher: Path, tmp_path: Path) -> None:
+def test_boxes_alone_and_whole_pictures_can_be_learned(ears: Path, teacher: Path, tmp_path: Path) -> None:
     rows = [f"{ears}/{name},5,5,120,170" for name in ("images/ear_00000.jpg", "images/ear_00001.jpg")]
     (tmp_path / "boxes.csv").write_text("\n".join(["filename,xmin,ymin,xmax,ymax", *rows]))
     (tmp_path / "streets").mkdir()
@@ -252,7 +252,7 @@ def test_boxes_alone_and_whole_pictures_can_be_learnt(ears: Path, teacher: Path,
     where = ("--run-dir", tmp_path / "runs", "--checkpoint", teacher, "--batch-size", 3)
     result = ear("finetune", *sets, *more, *where)
     assert result.exit_code == 0, result.output
-    assert "2 labelled ears to learn from (and pictures without an ear: 1), 2 to validate on; 0 points" in result.stdout
+    assert "2 labeled ears to learn from (and pictures without an ear: 1), 2 to validate on; 0 points" in result.stdout
     assert "NME" not in result.stdout
     result = ear("evaluate", "--run-dir", tmp_path / "runs")
     assert result.exit_code == 0, result.output
@@ -284,7 +284,7 @@ def test_every_mistake_is_one_line(teacher: Path, ears: Path, detector: Path, tm
     fails(ear(*tune, "--checkpoint", find_checkpoint("best", detector, "detector")), "is a detector's checkpoint")
     fails(ear("finetune", "--train-manifest", tmp_path / "no.json"), "no.json does not exist")
     fails(ear(*tune, "--init", "none", "--freeze-encoder"), "--freeze-encoder keeps what a teacher knows")
-    fails(ear("evaluate", "--checkpoint", teacher, "--normalise", "crop"), "--normalise cannot be used", "is a teacher")
+    fails(ear("evaluate", "--checkpoint", teacher, "--normalize", "crop"), "--normalize cannot be used", "is a teacher")
     fails(ear("predict", ears, "--checkpoint", teacher, "-o", tmp_path / "p"), "is a teacher's checkpoint")
     compare = ("compare-init", "--manifest", ears / "val_landmarks.coco.json", "--checkpoint", teacher)
     fails(ear(*compare, "-o", tmp_path / "c", "--budgets", "x"), "--budgets must be numbers of labels")

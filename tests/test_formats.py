@@ -66,7 +66,7 @@ def test_coco_gives_a_sample_an_annotation_with_boxes_and_key_points(tmp_path: P
     points = manifest.keypoints[0]
     assert points is not None
     assert points.names == ("top", "tragus", "lobe")
-    assert points.labelled().tolist() == [[310.34, 75], [300, 200.5]]
+    assert points.labeled().tolist() == [[310.34, 75], [300, 200.5]]
 
 
 def test_a_csv_of_corners_gives_sizes_and_does_not_take_the_pictures_size_for_the_box(tmp_path: Path) -> None:

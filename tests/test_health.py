@@ -14,13 +14,13 @@ from PIL import Image
 from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import Tensor
 
-from earcli.config import TrainConfig
+from earcli.checkpoints.runs import RunFolder
+from earcli.config.teacher import TrainConfig
 from earcli.data.manifest import read_manifest, write_manifest
 from earcli.errors import TrainingError
 from earcli.losses.objective import Losses, Objective
 from earcli.models.encoder import EarEncoder
-from earcli.runs import RunFolder
-from earcli.training import trainer as trainer_module
+from earcli.training import loop as trainer_module
 from earcli.training.teacher import TeacherModule
 
 Change = Callable[[TeacherModule, int, Tensor], Tensor]
@@ -143,7 +143,7 @@ def test_fp16_leaves_a_step_that_overflows_out_and_stops_when_all_do(
         fit(replace(half, epochs=6))
 
 
-def test_black_pictures_and_batches_of_one_are_learnt_from(config: TrainConfig, tmp_path: Path) -> None:
+def test_black_pictures_and_batches_of_one_are_learned_from(config: TrainConfig, tmp_path: Path) -> None:
     for name in "abcd":
         Image.new("RGB", (64, 64)).save(tmp_path / f"{name}.png")
     black = tmp_path / "black.npy"

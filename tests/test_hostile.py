@@ -23,16 +23,16 @@ from hypothesis import strategies as st
 from running import ear, fails
 
 from earcli.analysis.prediction import Found
-from earcli.commands.prediction_files import PredictionFiles
+from earcli.checkpoints.runs import RunFolder
+from earcli.checkpoints.weights import read_checkpoint
 from earcli.data.images import BadPictureError, read_picture
 from earcli.data.labels import read_labels
 from earcli.data.manifest import Manifest, read_manifest, write_columns
 from earcli.errors import CheckpointError, EarError, ManifestError
 from earcli.files import guard_cell
-from earcli.models.weights import read_checkpoint
 from earcli.reporting.html import ReportTable, write_report
 from earcli.reporting.markdown import escape
-from earcli.runs import RunFolder
+from earcli.tasks.predict import PredictionFiles
 
 HARMLESS = ["picture: tif: a tag of billions"]  # Pillow leaves out a tag whose bytes are not there
 settings.register_profile("quiet", derandomize=True, deadline=None, database=None, max_examples=150)
@@ -306,7 +306,7 @@ DAMAGE = {
     "no process at all": lambda c: c["ear"].update(processes=0),
     "words for processes": lambda c: c["ear"].update(first_processes="two"),
     "sums of words": lambda c: c["ear"].update(sums={"loss": "x"}),
-    "no optimiser": lambda c: c.update(optimizer_states=[]),
+    "no optimizer": lambda c: c.update(optimizer_states=[]),
     "moments of another shape": lambda c: c["optimizer_states"][0]["state"][0].update(exp_avg=torch.zeros(77)),
     "moments of words": lambda c: c["optimizer_states"][0]["state"].update({0: "x"}),
     "no groups": lambda c: lost(c["optimizer_states"][0], "param_groups"),

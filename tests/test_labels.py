@@ -139,7 +139,7 @@ def test_subjects_stay_beside_pictures_without_an_ear(pictures: Path) -> None:
     assert labels.manifest.subjects == ["kim"] * 9 + [""]
 
 
-def test_an_ear_that_nobody_labelled_is_left_out(pictures: Path) -> None:
+def test_an_ear_that_nobody_labeled_is_left_out(pictures: Path) -> None:
     content = {"image_paths": [f"{n}.png" for n in range(10)], "bboxes": [None] + [[5, 5, 60, 80]] * 9}
     np.save(pictures / "labels.npy", content, allow_pickle=True)  # type: ignore[arg-type]
     labels = read_labels(pictures / "labels.npy")

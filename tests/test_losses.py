@@ -131,8 +131,8 @@ def test_perceptual_is_the_mean_over_four_layers_of_vgg16(pair: tuple[Tensor, Te
     loss = PerceptualLoss({f"features.{name}": value for name, value in features.state_dict().items()})
 
     def layers(images: Tensor) -> list[Tensor]:
-        normalise = torchvision.transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-        x, result = normalise((images + 1) / 2), []
+        normalize = torchvision.transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        x, result = normalize((images + 1) / 2), []
         for index, module in enumerate(features):
             x = F.relu(x) if isinstance(module, torch.nn.ReLU) else module(x)
             if index in (3, 8, 15):

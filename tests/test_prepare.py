@@ -108,7 +108,7 @@ def test_a_picture_that_is_not_beside_its_annotation_is_found_by_its_name(tmp_pa
         "000.png": "not beside it, and 2 pictures have that name",
         "zzz.png": "no such file",
     }
-    assert found.left_out[2].path.endswith("images/a/000.png")  # beside one that is labelled
+    assert found.left_out[2].path.endswith("images/a/000.png")  # beside one that is labeled
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "{outside}/secret.png", "a/../../secret.png"])

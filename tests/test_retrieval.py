@@ -25,7 +25,7 @@ def people() -> tuple[Array, Array]:
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_rank_1_is_that_of_a_nearest_neighbour_left_one_out(people: tuple[Array, Array], metric: Metric) -> None:
+def test_rank_1_is_that_of_a_nearest_neighbor_left_one_out(people: tuple[Array, Array], metric: Metric) -> None:
     model = KNeighborsClassifier(1, metric=metric)
     expected = cross_val_score(model, *people, cv=LeaveOneOut()).mean()
     assert 0.3 < expected < 0.9

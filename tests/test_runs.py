@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from earcli.config import TrainConfig
+from earcli.checkpoints.runs import RunFolder, create_run, find_checkpoint
+from earcli.config.teacher import TrainConfig
 from earcli.errors import CheckpointError, RunError
-from earcli.files import replacing, replacing_folder
-from earcli.runs import RunFolder, create_run, find_checkpoint
-from earcli.training.checkpoint import keep_best
+from earcli.files import atomic_write, replacing_folder
+from earcli.training.checkpoint_io import keep_best
 
 
 def test_every_run_gets_a_version_of_its_own(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     path.write_text("old")
 
     def write() -> None:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("half")
             raise OSError(28, os.strerror(28))
 
@@ -50,7 +50,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
 
 def test_a_file_may_have_the_longest_name_there_is(tmp_path: Path) -> None:
     path = tmp_path / ("é" * 125 + ".json")
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("whole")
     assert path.read_text() == "whole"
 

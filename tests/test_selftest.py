@@ -8,15 +8,15 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from earcli.cli import app
-from earcli.config import TrainConfig
+from earcli.benchmarks import selftest
+from earcli.benchmarks.environment import environment
+from earcli.benchmarks.selftest import Check
+from earcli.benchmarks.walkthrough import run_commands
+from earcli.cli.app import app
+from earcli.config.teacher import TrainConfig
 from earcli.losses.perceptual import PerceptualLoss, random_vgg
 from earcli.models.vae import EarVAE
-from earcli.training import selftest
-from earcli.training.environment import environment
-from earcli.training.selftest import Check
 from earcli.training.teacher import TeacherModule
-from earcli.training.walkthrough import run_commands
 
 
 def failed(checks: Iterator[Check]) -> list[str]:
@@ -86,7 +86,7 @@ def test_the_walk_through_stops_at_the_first_command_that_fails(monkeypatch: pyt
         "train": ("train --epochs 0", "runs"),
         "x": ("", ""),
     }
-    monkeypatch.setattr("earcli.training.walkthrough.COMMANDS", commands)
+    monkeypatch.setattr("earcli.benchmarks.walkthrough.COMMANDS", commands)
     checks = list(run_commands())
     assert [(check.name, check.passed) for check in checks] == [("synth", True), ("train", False)]
     assert "--epochs must be 1 or more" in checks[1].measured

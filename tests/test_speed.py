@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from earcli.config import TrainConfig
-from earcli.data.augment import affine_grid, mirrored
+from earcli.benchmarks.straightforward import NaiveStep
+from earcli.benchmarks.training_step import bench_train, precision_context
+from earcli.config.teacher import TrainConfig
+from earcli.data.augmentation import affine_grid, mirrored
 from earcli.data.batches import as_images
 from earcli.data.cache import load_crops
 from earcli.data.manifest import read_manifest
@@ -20,8 +22,6 @@ from earcli.models.convolution import Conv3x3, conv3x3_as_product
 from earcli.models.encoder import EarEncoder
 from earcli.models.vae import EarVAE
 from earcli.reporting.benchmarks import step_markdown
-from earcli.training.bench import bench_train, precision_context
-from earcli.training.naive import NaiveStep
 from earcli.training.optimizer import AdamW
 from earcli.training.teacher import TRAIN_STREAM, TeacherModule
 
@@ -107,12 +107,12 @@ def test_the_fast_step_has_the_loss_of_the_straightforward_one(precision: str, b
 def test_a_bench_measures_every_phase_and_counts_every_convolution(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("earcli.training.bench_loader.LOADER_SECONDS", 0.2)
+    monkeypatch.setattr("earcli.benchmarks.loader.LOADER_SECONDS", 0.2)
     config = replace(config, precision="32", batch_size=2)
     crops = load_crops(read_manifest(config.train_manifest), config.image_size, config.run_dir / ".cache", 2)
     result = bench_train(config, crops, None, None, 1, True, lambda *_: None)
     names = ["data", "augmentation", "encoder", "decoder", "objective", "metrics", "backward", "clipping"]
-    assert list(result["phases_ms"]) == [*names, "optimiser", "average"]
+    assert list(result["phases_ms"]) == [*names, "optimizer", "average"]
     assert all(value > 0 for name, value in result["phases_ms"].items() if name != "average")
     # forward, and twice that backward; the first convolution needs no gradient of its input
     model = EarVAE(config.latent_dim, config.image_size, config.resnet_version)

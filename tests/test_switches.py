@@ -9,18 +9,18 @@ import torch
 from running import ear, fails
 from torch import Tensor
 
-from earcli.config import TrainConfig
+from earcli.benchmarks.training_step import precision_context
+from earcli.config.teacher import TrainConfig
 from earcli.models.blocks import SpatialAttention
 from earcli.models.vae import EarVAE
-from earcli.training.bench import precision_context
-from earcli.training.switches import apply_switches, blocks, check_switches
+from earcli.training.execution import apply_switches, blocks, check_switches
 from earcli.training.teacher import TeacherModule
 
 CPU = torch.device("cpu")
 
 
 def step(config: TrainConfig) -> tuple[TeacherModule, Tensor, int]:
-    """One training step without an optimiser: the module, its loss, and the bytes kept for the backward pass."""
+    """One training step without an optimizer: the module, its loss, and the bytes kept for the backward pass."""
     torch.manual_seed(0)
     module = TeacherModule(config, 10).train()
     apply_switches(module.model, config)
@@ -60,7 +60,7 @@ def test_a_model_that_trains_with_low_memory_validates_as_ever(monkeypatch: pyte
     images = torch.rand(2, 3, 64, 64)
     expected = model.eval()(images).reconstruction
     apply_switches(model, config)
-    monkeypatch.setattr("earcli.training.switches.checkpoint", None)
+    monkeypatch.setattr("earcli.training.execution.checkpoint", None)
     torch.testing.assert_close(model(images).reconstruction, expected, rtol=0, atol=0)
     with pytest.raises(TypeError, match="not callable"):
         model.train()(images)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from earcli.data.anatomy import HEIGHT, LANDMARKS, WIDTH
 from earcli.data.manifest import read_manifest
-from earcli.data.synthetic import draw_ear, draw_factors, write_set
 from earcli.errors import RunError
+from earcli.synthetic.anatomy import HEIGHT, LANDMARKS, WIDTH
+from earcli.synthetic.dataset import draw_ear, draw_factors, write_set
 
 
 def test_a_set_has_pictures_manifests_key_points_and_factors(ears: Path) -> None:

@@ -11,18 +11,18 @@ import torchvision
 from fitting import NOTHING, Recorder, assert_same, crops, fit, interrupt_at, table, weights
 from torch import Tensor
 
-from earcli.config import AUTO, TrainConfig
+from earcli.checkpoints.runs import RunFolder
+from earcli.config.teacher import AUTO, TrainConfig
 from earcli.data.batches import as_images
 from earcli.data.cache import load_crops
 from earcli.errors import ConfigError, DataError, RunError, TrainingError
 from earcli.metrics.image import psnr, to_unit
 from earcli.models.vae import EarVAE
-from earcli.runs import RunFolder
-from earcli.training.base import update_average
 from earcli.training.callbacks import STOPS, InterruptedTraining
+from earcli.training.loop import Pretrained, train_teacher
+from earcli.training.module import update_average
 from earcli.training.precision import choose_precision
 from earcli.training.teacher import TeacherModule
-from earcli.training.trainer import Pretrained, train_teacher
 
 
 def test_a_run_leaves_everything_that_the_run_folder_promises(config: TrainConfig) -> None:

@@ -19,12 +19,12 @@ from sklearn.covariance import LedoitWolf
 from sklearn.metrics import adjusted_rand_score
 
 from earcli import EarVAE
-from earcli.analysis.vectors import cluster, neighbours
+from earcli.analysis.retrieval import cluster, neighbors
 from earcli.data.batches import as_images
-from earcli.data.gather import gather_pictures
+from earcli.data.embeddings import Origin, Vectors, read_vectors, write_vectors
 from earcli.data.images import read_crop
+from earcli.data.inputs import collect_pictures
 from earcli.data.manifest import read_manifest
-from earcli.data.vectors import Origin, Vectors, read_vectors, write_vectors
 from earcli.errors import DataError
 from earcli.metrics.retrieval import worst_pairs
 from earcli.reporting.sheets import SIDE, Tile, contact_sheet
@@ -89,7 +89,7 @@ def test_onnx_gives_the_same_vectors_without_torch(teacher: Path, index: Path, p
     fails(ear(*embed), "features.onnx does not exist. Make it: ear export --part features")
     assert ear("export", "--part", "features", *run).exit_code == 0
     code = (
-        "import sys; from earcli.cli import app; app(sys.argv[1:], standalone_mode=False); "
+        "import sys; from earcli.cli.app import app; app(sys.argv[1:], standalone_mode=False); "
         "print('torch' in sys.modules)"
     )
     command = [sys.executable, "-c", code, *map(str, embed)]
@@ -137,8 +137,8 @@ def test_search_finds_the_nearest_and_not_the_query_itself(index: Path, teacher:
     a = known.values / np.linalg.norm(known.values, axis=1, keepdims=True)
     distances = 1 - a @ a[2]
     order = [row for row in np.argsort(distances) if row != 2][:3]
-    assert [hit["path"] for hit in answer["neighbours"]] == [known.paths[row] for row in order]
-    np.testing.assert_allclose([hit["distance"] for hit in answer["neighbours"]], distances[order], atol=1e-5)
+    assert [hit["path"] for hit in answer["neighbors"]] == [known.paths[row] for row in order]
+    np.testing.assert_allclose([hit["distance"] for hit in answer["neighbors"]], distances[order], atol=1e-5)
     with Image.open(index.with_name("ears-search.png")) as sheet:
         assert sheet.width > 4 * SIDE
 
@@ -149,7 +149,7 @@ def test_mahalanobis_is_that_of_the_shrunk_covariance() -> None:
     known, asked = make_vectors(values), make_vectors(rng.normal(size=(2, 5)))
     asked = replace(asked, paths=["/q/0.jpg", "/q/1.jpg"])
     inverse = LedoitWolf().fit(known.values).precision_
-    for query, (rows, distances) in zip(asked.values, neighbours(known, asked, 4, "mahalanobis"), strict=True):
+    for query, (rows, distances) in zip(asked.values, neighbors(known, asked, 4, "mahalanobis"), strict=True):
         expected = np.array([mahalanobis(query, value, inverse) for value in known.values])
         assert rows.tolist() == np.argsort(expected)[:4].tolist()
         np.testing.assert_allclose(distances, np.sort(expected)[:4], rtol=1e-5)
@@ -159,11 +159,11 @@ def test_mahalanobis_leaves_out_what_never_varies() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(40, 5)).astype(np.float32)
     dead = np.concatenate([values, np.full((40, 2), 3.0, np.float32), values[:, :1]], axis=1)
-    for rows, distances in neighbours(make_vectors(dead), make_vectors(dead[:2]), 39, "mahalanobis"):
+    for rows, distances in neighbors(make_vectors(dead), make_vectors(dead[:2]), 39, "mahalanobis"):
         assert np.isfinite(distances).all()
         assert len(rows) == 39
     with pytest.raises(DataError, match="All 40 vectors of the index are the same"):
-        neighbours(make_vectors(np.ones((40, 3))), make_vectors(values[:1, :3]), 1, "mahalanobis")
+        neighbors(make_vectors(np.ones((40, 3))), make_vectors(values[:1, :3]), 1, "mahalanobis")
 
 
 def test_clusters_find_what_is_apart() -> None:
@@ -173,8 +173,8 @@ def test_clusters_find_what_is_apart() -> None:
     labels, distances = cluster(values, 3, seed=0)
     assert adjusted_rand_score(truth, labels) == 1
     assert np.bincount(labels).tolist() == [30, 20, 10]  # the largest first
-    centre = values[labels == 1].mean(0)
-    np.testing.assert_allclose(distances[labels == 1], np.linalg.norm(values[labels == 1] - centre, axis=1), rtol=1e-4)
+    center = values[labels == 1].mean(0)
+    np.testing.assert_allclose(distances[labels == 1], np.linalg.norm(values[labels == 1] - center, axis=1), rtol=1e-4)
 
 
 def test_the_worst_pairs_are_those_of_a_full_table() -> None:
@@ -278,7 +278,7 @@ def test_an_index_that_unpacks_to_more_than_it_is_is_refused(tmp_path: Path) -> 
 
 def test_sources_are_gathered_in_the_order_given(ears: Path, people: Path) -> None:
     manifest = ears / "val_teacher.npy"
-    gathered = gather_pictures([people / "person 2", manifest])
+    gathered = collect_pictures([people / "person 2", manifest])
     own = read_manifest(manifest)
     assert len(gathered) == 2 + len(own)
     assert gathered.paths[0].endswith(".jpg")
@@ -289,7 +289,7 @@ def test_sources_are_gathered_in_the_order_given(ears: Path, people: Path) -> No
 
 
 def test_a_sheet_shows_its_tiles_where_they_belong() -> None:
-    red, blue = (np.full((SIDE, SIDE, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 255)))
+    red, blue = (np.full((SIDE, SIDE, 3), color, np.uint8) for color in ((255, 0, 0), (0, 0, 255)))
     sheet = contact_sheet([[Tile(red, "a"), Tile(blue, "a very long name " * 9)], [Tile(blue, "")]])
     middle = SIDE // 2
     assert sheet[middle, middle].tolist() == [255, 0, 0]

@@ -1,4 +1,4 @@
-"""Views of labelled pictures: what is labelled stays where it is seen, however the view is varied."""
+"""Views of labeled pictures: what is labeled stays where it is seen, however the view is varied."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from earcli.data.augment import STRENGTHS
+from earcli.data.augmentation import STRENGTHS
 from earcli.data.formats.columns import Keypoints
 from earcli.data.labels import Labels, read_labels
-from earcli.data.views import around, boxes_to_picture, show, to_picture, view_dataset
+from earcli.data.views import boxes_to_picture, expand_boxes, show, to_picture, view_dataset
 
 STRONG = STRENGTHS["strong"]
 
@@ -19,8 +19,8 @@ STRONG = STRENGTHS["strong"]
 def test_margins_are_cut_at_the_picture_and_whole_pixels() -> None:
     boxes = np.array([[10.0, 20.0, 40.0, 60.0], [0.0, 0.0, 100.0, 100.0], [np.nan] * 4])
     sizes = np.array([[100, 100], [100, 100], [80, 90]])
-    assert around(boxes, 0.25, sizes).tolist() == [[0, 5, 60, 90], [0, 0, 100, 100], [0, 0, 80, 90]]
-    assert around(boxes, None, sizes)[0].tolist() == [0, 0, 100, 100]
+    assert expand_boxes(boxes, 0.25, sizes).tolist() == [[0, 5, 60, 90], [0, 0, 100, 100], [0, 0, 80, 90]]
+    assert expand_boxes(boxes, None, sizes)[0].tolist() == [0, 0, 100, 100]
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def dotted(tmp_path: Path) -> Labels:
     lines = ["version: 1", "n_points: 3", "{", *(f"{x + 1} {y + 1}" for x, y, _ in points), "}"]
     for number in range(8):
         image = np.full((200, 160, 3), 20, np.uint8)
-        for (x, y, _), colour in zip(points, np.eye(3), strict=True):
-            image[(columns - x) ** 2 + (rows - y) ** 2 <= 36] = colour * 235 + 20
+        for (x, y, _), color in zip(points, np.eye(3), strict=True):
+            image[(columns - x) ** 2 + (rows - y) ** 2 <= 36] = color * 235 + 20
         Image.fromarray(image).save(folder / f"{number}.png")
         (folder / f"{number}.pts").write_text("\n".join(lines))
     labels = read_labels(folder)
@@ -49,9 +49,9 @@ def test_points_go_with_the_picture_however_it_is_turned_zoomed_shifted_and_flip
     assert dataset.manifest is kept.manifest  # of which a bad batch is written
     assert dataset.pixels.shape == (8, 256, 256, 3)
     batch = dataset[np.arange(8)]
-    plain = replace(STRONG, brightness=0, contrast=0, colour=0)
+    plain = replace(STRONG, brightness=0, contrast=0, color=0)
     images, target = show(batch, 128, plain, torch.Generator().manual_seed(3))
-    assert target.labelled.all()
+    assert target.labeled.all()
     for image, points in zip(images, target.points * 128, strict=True):
         for channel, (x, y) in enumerate(points.tolist()):
             bright = image[channel] > 0.2
@@ -78,7 +78,7 @@ def test_a_box_goes_with_its_ear_as_the_ellipse_in_it(dotted: Labels, tmp_path: 
     for name in dotted.manifest.paths:
         Image.fromarray(np.where(ellipse[..., None], 230, 20).astype(np.uint8).repeat(3, 2)).save(folder / name)
     dataset, _ = view_dataset(dotted, 128, 0.25, vary=True, folder=tmp_path / "cache", workers=1)
-    plain = replace(STRONG, brightness=0, contrast=0, colour=0)
+    plain = replace(STRONG, brightness=0, contrast=0, color=0)
     images, target = show(dataset[np.arange(8)], 128, plain, torch.Generator().manual_seed(1))
     for image, (x, y, width, height) in zip(images[:, 0], (target.boxes * 128).tolist(), strict=True):
         rows_, columns_ = torch.nonzero(image > 0, as_tuple=True)
@@ -101,7 +101,7 @@ def test_what_is_shown_for_validation_is_the_crop_that_pillow_makes(dotted: Labe
     assert boxes_to_picture(target.boxes, batch["window"])[0].tolist() == pytest.approx([40, 50, 80, 100], abs=1e-3)
 
 
-def test_a_point_that_leaves_the_view_or_has_no_label_is_not_learnt(dotted: Labels, tmp_path: Path) -> None:
+def test_a_point_that_leaves_the_view_or_has_no_label_is_not_learned(dotted: Labels, tmp_path: Path) -> None:
     points = dotted.points.copy()
     points[:, 1, 2] = 0
     far = replace(dotted, points=points)
@@ -109,9 +109,9 @@ def test_a_point_that_leaves_the_view_or_has_no_label_is_not_learnt(dotted: Labe
     batch = dataset[np.arange(8)]
     _, target = show(batch, 64, replace(STRONG, shift=0.6), torch.Generator().manual_seed(0))
     inside = ((target.points >= 0) & (target.points <= 1)).all(2)
-    assert torch.equal(target.labelled[:, [0, 2]], inside[:, [0, 2]])
+    assert torch.equal(target.labeled[:, [0, 2]], inside[:, [0, 2]])
     assert not inside.all()
-    assert not target.labelled[:, 1].any()
+    assert not target.labeled[:, 1].any()
 
 
 def test_the_view_of_a_whole_picture_shows_all_of_it(dotted: Labels, tmp_path: Path) -> None:

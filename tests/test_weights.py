@@ -10,10 +10,10 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
+from earcli.checkpoints.weights import read_checkpoint, read_pretrained, read_trunk, read_vgg, vgg_at_hand
 from earcli.errors import CheckpointError, EarError, WeightsError
 from earcli.losses.perceptual import PerceptualLoss
 from earcli.models.vae import EarVAE
-from earcli.models.weights import read_checkpoint, read_pretrained, read_trunk, read_vgg, vgg_at_hand
 
 
 class Touch:

@@ -48,10 +48,10 @@ class Attribution:
 
 
 def measure_light(pixels: Pixels) -> dict[str, Floats]:
-    """Brightness, contrast, colour and blur of crops (N, S, S, 3); (N,) each.
+    """Brightness, contrast, color and blur of crops (N, S, S, 3); (N,) each.
 
-    With luma Y of BT.601 in [0, 1]: `brightness` is its mean, `contrast` its standard deviation; `colour_blue` and
-    `colour_red` are the means of B − Y and R − Y; `blur` is −log10 of the variance of the Laplacian of Y (Pech-Pacheco
+    With luma Y of BT.601 in [0, 1]: `brightness` is its mean, `contrast` its standard deviation; `color_blue` and
+    `color_red` are the means of B − Y and R − Y; `blur` is −log10 of the variance of the Laplacian of Y (Pech-Pacheco
     et al. 2000, doi:10.1109/ICPR.2000.903548) by the variance of Y, so that contrast does not count twice.
     """
     parts = []
@@ -65,7 +65,7 @@ def measure_light(pixels: Pixels) -> dict[str, Floats]:
         blue, red = ((rgb[..., channel] - y).mean(axis=(1, 2)) for channel in (2, 0))
         parts.append(np.stack([y.mean(axis=(1, 2)), np.sqrt(variance), blue, red, blur]))
     columns = np.concatenate(parts, axis=1).astype(np.float64)
-    return dict(zip(("brightness", "contrast", "colour_blue", "colour_red", "blur"), columns, strict=True))
+    return dict(zip(("brightness", "contrast", "color_blue", "color_red", "blur"), columns, strict=True))
 
 
 def attribute(scores: Floats, light: Variables, anatomy: Variables) -> list[Attribution]:

@@ -62,7 +62,7 @@ class PixelPCA:
 
 
 def fit_pixel_pca(pixels: Pixels, components: int, seed: int, progress: Progress | None = None) -> PixelPCA:
-    """A PCA of crops (N, S, S, 3), by a randomised solver (Halko et al. 2011, doi:10.1137/090771806).
+    """A PCA of crops (N, S, S, 3), by a randomized solver (Halko et al. 2011, doi:10.1137/090771806).
 
     It is fitted on at most 5,000 crops, drawn by `seed`, and on fewer where they would take more than 1 GiB. It has
     at most as many components as crops, less one.

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA, IncrementalPCA
 
-from earcli.data.arrays import read_arrays
 from earcli.errors import ConfigError, DataError
+from earcli.untrusted.npz import read_arrays
 
 Floats = NDArray[np.float32]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from earcli.analysis.baselines import fit_pixel_pca, mean_image
-from earcli.analysis.embedding import Floats, device_of, map_batches, posteriors
+from earcli.analysis.encoding import Floats, device_of, map_batches, posteriors
 from earcli.analysis.verdict import baseline_notes
 from earcli.data.batches import as_images
 from earcli.data.cache import Progress
@@ -68,7 +68,7 @@ class Evaluator:
         """Everything that is measured.
 
         Args:
-            train: the crops that the teacher learnt from, for the baselines; None leaves them out.
+            train: the crops that the teacher learned from, for the baselines; None leaves them out.
 
         Raises:
             DataError: fewer than two crops.

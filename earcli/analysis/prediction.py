@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from earcli.analysis.embedding import device_of, map_batches
+from earcli.analysis.encoding import device_of, map_batches
 from earcli.data.cache import Progress, Skipped, decode_chunks
 from earcli.data.images import BadPictureError, picture_size
 from earcli.data.manifest import Manifest
-from earcli.data.views import around, boxes_to_picture, to_picture
+from earcli.data.views import boxes_to_picture, expand_boxes, to_picture
 from earcli.models.detector import EarDetector
 
 
@@ -24,7 +24,7 @@ class Found:
         size: width and height of the upright picture.
         box: (4,) x, y, width, height.
         score: how sure the detector is that there is an ear, 0 to 1.
-        points: (K, 3) x and y, the first pixel's centre at 0, and how sure the detector is that it is visible, 0 to 1.
+        points: (K, 3) x and y, the first pixel's center at 0, and how sure the detector is that it is visible, 0 to 1.
     """
 
     index: int
@@ -69,7 +69,7 @@ def _window(manifest: Manifest, row: int, margin: float | None) -> tuple[tuple[i
     box = manifest.boxes[row]
     try:
         size = picture_size(manifest.locate(row))
-        return size, around(box[None], margin, np.array([size]))[0]
+        return size, expand_boxes(box[None], margin, np.array([size]))[0]
     except BadPictureError:
         return (0, 0), box  # whoever decodes it will say why it cannot be used
 

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from earcli.curation.prepare import Prepared, Wishes
 from earcli.curation.scan import Facts
-from earcli.data.decoded import crop_or_grey
 from earcli.data.formats.columns import Columns
 from earcli.data.manifest import write_columns
+from earcli.data.uncached import crop_or_gray
 from earcli.files import relative, write_csv
 from earcli.reporting.markdown import table
-from earcli.reporting.plots import labelled_rows, save_image
+from earcli.reporting.plots import labeled_rows, save_image
 
 SHEET_SIDE = 96
 SHEET_COLUMNS = 12
@@ -66,12 +66,12 @@ def _contact_sheet(prepared: Prepared, seed: int) -> NDArray[np.uint8]:
     for title, side in (("train", ~prepared.held_out), ("validation", prepared.held_out)):
         drawn = np.sort(rng.permutation(np.flatnonzero(side))[: SHEET_ROWS * SHEET_COLUMNS])
         chosen = [prepared.samples[index] for index in drawn]
-        crops = [crop_or_grey(Path(sample.path), np.array(sample.box), SHEET_SIDE)[0] for sample in chosen]
+        crops = [crop_or_gray(Path(sample.path), np.array(sample.box), SHEET_SIDE)[0] for sample in chosen]
         rows += [
             (title if not start else "", crops[start : start + SHEET_COLUMNS])
             for start in range(0, len(crops), SHEET_COLUMNS)
         ]
-    return labelled_rows(rows, SHEET_SIDE)
+    return labeled_rows(rows, SHEET_SIDE)
 
 
 def data_card(prepared: Prepared, wishes: Wishes, names: Sequence[str]) -> str:

@@ -19,8 +19,8 @@ from earcli.data.cache import Progress
 from earcli.data.images import BadPictureError, quiet_decoding, read_crop
 from earcli.data.manifest import read_manifest, write_columns
 from earcli.errors import ConfigError, DataError
-from earcli.files import relative, replacing, write_csv
-from earcli.reporting.plots import labelled_rows, save_image
+from earcli.files import atomic_write, relative, write_csv
+from earcli.reporting.plots import labeled_rows, save_image
 
 SHEET_SIDE = 96
 SHEET_COLUMNS = 10
@@ -72,7 +72,7 @@ def write_report(folder: Path, sides: Sequence[Side], findings: Sequence[Finding
     ]
     header = ("manifest", "row", "path", "kind", "harmful", "detail")
     write_csv(folder / "bad_files.csv", header, rows)
-    with replacing(folder / "check.json") as temporary:
+    with atomic_write(folder / "check.json") as temporary:
         temporary.write_text(json.dumps(summary(sides, findings), indent=1), encoding="utf-8")
     sheet = _worst(sides, findings)
     if sheet is None:
@@ -120,7 +120,7 @@ def _worst(sides: Sequence[Side], findings: Sequence[Finding]) -> NDArray[np.uin
             crops = [_crop(sides[f.side], f.row) for f in members[:SHEET_COLUMNS]]
             if shown := [crop for crop in crops if crop is not None]:
                 rows.append((f"{kind}: {KINDS[kind].meaning} ({len(members)})", shown))
-    return labelled_rows(rows, SHEET_SIDE) if rows else None
+    return labeled_rows(rows, SHEET_SIDE) if rows else None
 
 
 def _crop(side: Side, row: int) -> NDArray[np.uint8] | None:

@@ -69,7 +69,7 @@ def _crop_faults(facts: Facts) -> Iterator[tuple[str, str, float]]:
     if min(width, height) < LEAST_SIDE:
         yield "tiny", f"crop of {width}×{height} pixels", -float(min(width, height))
     if facts.contrast < LEAST_CONTRAST:
-        yield "constant", f"standard deviation {facts.contrast:.1f} of 255 grey values", -facts.contrast
+        yield "constant", f"standard deviation {facts.contrast:.1f} of 255 gray values", -facts.contrast
     elif facts.sharpness < LEAST_SHARPNESS:
         yield "blurred", f"sharpness {facts.sharpness:.2f}, wanted {LEAST_SHARPNESS}", -facts.sharpness
 

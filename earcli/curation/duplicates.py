@@ -22,7 +22,7 @@ Edges = NDArray[np.int64]
 def near_duplicates(facts: Sequence[Facts]) -> Edges:
     """Pairs of ears that look the same, or are each other's mirror image.
 
-    The pHashes differ in at most 8 of 64 bits, and the grey 32×32 thumbnails correlate at 0.96 or more; docs/data.md
+    The pHashes differ in at most 8 of 64 bits, and the gray 32×32 thumbnails correlate at 0.96 or more; docs/data.md
     says how both were chosen. Every pair is compared, in blocks, so time grows with the square of the number.
 
     Returns:

@@ -82,7 +82,7 @@ def _settle(ears: list[_Ear]) -> list[_Ear]:
 
 def _ear(sample: Sample) -> _Ear:
     box = np.array(sample.box)
-    if np.isnan(box[0]) and sample.keypoints is not None and len(sample.keypoints.labelled()):
+    if np.isnan(box[0]) and sample.keypoints is not None and len(sample.keypoints.labeled()):
         return _Ear(sample, sample.keypoints.box(), derived=True)
     return _Ear(sample, box, derived=False)
 

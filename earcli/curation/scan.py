@@ -18,7 +18,7 @@ from PIL import Image, ImageFilter, ImageOps
 from earcli.data.cache import Progress
 from earcli.data.images import MOST_BYTES, BadPictureError, crop_picture, quiet_decoding, read_header, read_picture
 from earcli.errors import RunError
-from earcli.reading import check_plain
+from earcli.untrusted.files import check_regular_file
 
 VERSION = 1
 NOTE_BYTES = 64 << 10
@@ -40,10 +40,10 @@ class Facts:
         orientation: the EXIF tag; 1 is upright.
         size: width and height of the upright picture in pixels.
         crop: width and height of the crop in pixels, cut at the picture's borders.
-        contrast: standard deviation of the crop's grey values, 0 to 127.5.
+        contrast: standard deviation of the crop's gray values, 0 to 127.5.
         sharpness: 0 (as smooth as a picture can be) to 1; see `sharpness`.
         hash, mirror_hash: 64-bit perceptual hash (pHash) of the crop, and of its mirror image.
-        thumbnail: 32×32 grey values of the crop, as bytes in base64.
+        thumbnail: 32×32 gray values of the crop, as bytes in base64.
     """
 
     fault: str = ""
@@ -67,7 +67,7 @@ def examine(path: Path, box: NDArray[np.float64]) -> Facts:
     """Opens one sample's picture; never raises for what a file may hold."""
     known: dict[str, Any] = {}
     try:
-        check_plain(path, MOST_BYTES)
+        check_regular_file(path, MOST_BYTES)
         with path.open("rb") as file:
             known["checksum"] = hashlib.file_digest(file, "sha256").hexdigest()
     except (FileNotFoundError, ValueError):
@@ -85,29 +85,29 @@ def examine(path: Path, box: NDArray[np.float64]) -> Facts:
 
 
 def _look(crop: Image.Image) -> dict[str, Any]:
-    grey = crop.convert("L")
-    thumbnail = grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
+    gray = crop.convert("L")
+    thumbnail = gray.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
     return {
         "crop": crop.size,
-        "contrast": round(float(np.asarray(grey).std()), 3),
-        "sharpness": round(sharpness(grey), 4),
-        "hash": _hash(grey),
-        "mirror_hash": _hash(ImageOps.mirror(grey)),
+        "contrast": round(float(np.asarray(gray).std()), 3),
+        "sharpness": round(sharpness(gray), 4),
+        "hash": _hash(gray),
+        "mirror_hash": _hash(ImageOps.mirror(gray)),
         "thumbnail": base64.b64encode(thumbnail.tobytes()).decode(),
     }
 
 
-def _hash(grey: Image.Image) -> int:
-    return int.from_bytes(np.packbits(imagehash.phash(grey).hash).tobytes(), "big")
+def _hash(gray: Image.Image) -> int:
+    return int.from_bytes(np.packbits(imagehash.phash(gray).hash).tobytes(), "big")
 
 
-def sharpness(grey: Image.Image) -> float:
+def sharpness(gray: Image.Image) -> float:
     """1 − the blur measure of Crete et al., "The blur effect" (2007), at 64×64 pixels, about what a teacher sees.
 
     A picture is blurred once more, with a box of 5 pixels; a sharp one loses much of its differences between
-    neighbours, a blurred one next to nothing. The share that is lost, in the direction that loses less.
+    neighbors, a blurred one next to nothing. The share that is lost, in the direction that loses less.
     """
-    small = grey.resize((SHARPNESS_SIDE, SHARPNESS_SIDE), Image.Resampling.BILINEAR)
+    small = gray.resize((SHARPNESS_SIDE, SHARPNESS_SIDE), Image.Resampling.BILINEAR)
     shares = []
     for axis, radius in ((1, (SHARPNESS_BLUR, 0)), (0, (0, SHARPNESS_BLUR))):
         before = np.abs(np.diff(np.asarray(small, dtype=np.float32), axis=axis))

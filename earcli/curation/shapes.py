@@ -23,7 +23,7 @@ def outside_findings(number: int, side: Side) -> Iterator[Finding]:
         if points is None or not np.isfinite(box).all():
             continue
         margin = MARGIN * np.maximum(box[2:], 0)
-        xy = points.labelled()
+        xy = points.labeled()
         outside = ((xy < box[:2] - margin) | (xy > box[:2] + box[2:] + margin)).any(axis=1)
         if outside.any():
             detail = f"{outside.sum()} of {len(xy)} key points are outside box {[round(v, 1) for v in box.tolist()]}"

@@ -33,7 +33,7 @@ def as_pixels(images: Tensor) -> NDArray[np.uint8]:
     return pixels.permute(0, 2, 3, 1).cpu().numpy()
 
 
-def spread(total: int, count: int) -> NDArray[np.int64]:
+def evenly_spaced(total: int, count: int) -> NDArray[np.int64]:
     """Up to `count` indices, evenly from 0 to `total` − 1."""
     return np.unique(np.linspace(0, total - 1, count).round().astype(np.int64))
 
@@ -128,7 +128,7 @@ def batch_loader(dataset: PixelDataset, batches: EpochBatches) -> DataLoader[Any
     )
 
 
-def full_batches(count: int, size: int) -> int:
+def count_full_batches(count: int, size: int) -> int:
     """How many whole batches of `size` there are in `count` samples.
 
     Raises:

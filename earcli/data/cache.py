@@ -22,8 +22,8 @@ from earcli.data.images import BadPictureError, quiet_decoding, read_crop
 from earcli.data.manifest import Manifest
 from earcli.data.pixels import Pixels, StoredPixels
 from earcli.errors import DataError, RunError
-from earcli.files import replacing
-from earcli.reading import LARGE, check_plain, read_plain
+from earcli.files import atomic_write
+from earcli.untrusted.files import LARGE, check_regular_file, read_bounded
 
 VERSION = 1
 MAX_SKIPPED = 0.05
@@ -119,11 +119,11 @@ def _key(manifest: Manifest, size: int) -> str:
 def _open(entry: Path, manifest: Manifest, size: int) -> Crops | None:
     """The entry, or None when it is not there or not as it was written."""
     try:
-        facts = json.loads(read_plain(entry / "entry.json", ENTRY_BYTES))
+        facts = json.loads(read_bounded(entry / "entry.json", ENTRY_BYTES))
         skipped = [Skipped(**item) for item in facts["skipped"]]
         kept = kept_indices(skipped, manifest)
         shape = (len(kept), size, size, 3)
-        check_plain(entry / PIXELS, LARGE)
+        check_regular_file(entry / PIXELS, LARGE)
         pixels = StoredPixels(entry / PIXELS, shape) if kept else np.empty(shape, np.uint8)
         whole = _checksum(entry / PIXELS) == facts["crc32"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -182,7 +182,7 @@ def _write(entry: Path, manifest: Manifest, size: int, workers: int, progress: P
         left.unlink()
     skipped: list[Skipped] = []
     checksum = 0
-    with replacing(entry / PIXELS) as path, path.open("wb") as file:
+    with atomic_write(entry / PIXELS) as path, path.open("wb") as file:
         for chunk in decode_chunks(manifest, size, workers):
             for index, result in chunk.items():
                 if isinstance(result, str):
@@ -194,7 +194,7 @@ def _write(entry: Path, manifest: Manifest, size: int, workers: int, progress: P
             if progress is not None:
                 progress("decoding pictures", max(chunk) + 1, len(manifest))
     facts = {"version": VERSION, "crc32": checksum, "skipped": [vars(item) for item in skipped]}
-    with replacing(entry / "entry.json") as path:
+    with atomic_write(entry / "entry.json") as path:
         path.write_text(json.dumps(facts), encoding="utf-8")
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from earcli.errors import DataError
-from earcli.reading import check_plain
+from earcli.untrusted.files import check_regular_file
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it has to say comes as an error as well
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".jp2", ".avif")
@@ -87,7 +87,7 @@ def read_header(path: Path) -> tuple[str, int]:
 
 
 def read_picture(path: Path) -> Image.Image:
-    """A picture as upright RGB; alpha is laid over white, 16-bit grey keeps its high byte.
+    """A picture as upright RGB; alpha is laid over white, 16-bit gray keeps its high byte.
 
     Raises:
         BadPictureError: the file is missing, no picture, truncated, or over Pillow's bomb limit.
@@ -103,7 +103,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     Its content must be of a format that `SUFFIXES` promises: Pillow would find more, and run Ghostscript for some.
     """
     try:
-        if check_plain(path, MOST_BYTES) == 0:
+        if check_regular_file(path, MOST_BYTES) == 0:
             raise BadPictureError("empty file", "empty")
         with Image.open(path, formats=_formats()) as image:
             limit = Image.MAX_IMAGE_PIXELS
@@ -133,7 +133,7 @@ def _formats() -> list[str]:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        # 16-bit grey: convert() would clip everything above 255 to white
+        # 16-bit gray: convert() would clip everything above 255 to white
         values = np.nan_to_num(np.asarray(image, dtype=np.float64), copy=False)
         if values.max(initial=0) > 255:
             values /= 256

@@ -1,4 +1,4 @@
-"""Labelled pictures: one ear each, with a box and points, or none."""
+"""Labeled pictures: one ear each, with a box and points, or none."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from earcli.data.cache import Skipped
 from earcli.data.formats.coco import read_backgrounds
-from earcli.data.formats.columns import Keypoints, numbered
+from earcli.data.formats.columns import Keypoints, default_point_names
 from earcli.data.formats.pts import read_pts_folder
-from earcli.data.gather import gather_pictures
 from earcli.data.images import BadPictureError, picture_size, pixel_box
-from earcli.data.manifest import Manifest, as_manifest, read_manifest, why_not_a_picture
+from earcli.data.inputs import collect_pictures
+from earcli.data.manifest import Manifest, as_manifest, path_problem, read_manifest
 from earcli.errors import DataError
 
 MOST_SKIPPED = 0.2
@@ -28,8 +28,8 @@ class Labels:
     Attributes:
         manifest: a box of NaN where there is no ear.
         sizes: (N, 2) width and height of the upright pictures, in pixels.
-        points: (N, K, 3) x, y in pixels of the upright picture, the first pixel's centre at 0, and COCO's visibility: 0
-            not labelled, 1 hidden, 2 visible.
+        points: (N, K, 3) x, y in pixels of the upright picture, the first pixel's center at 0, and COCO's visibility: 0
+            not labeled, 1 hidden, 2 visible.
         names: K names of the points.
         skipped: what cannot be used, and why.
     """
@@ -55,12 +55,12 @@ class Labels:
         return Labels(*chosen, self.names, self.skipped)
 
     def alone(self) -> "Labels":
-        """Without the pictures that show several labelled ears, of which a whole picture could teach only one."""
+        """Without the pictures that show several labeled ears, of which a whole picture could teach only one."""
         ears = Counter(self.manifest.paths)
         several = [Skipped(-1, path, f"{count} ears on one picture") for path, count in ears.items() if count > 1]
         rows = [row for row, path in enumerate(self.manifest.paths) if ears[path] == 1]
         if not rows:
-            raise DataError("Every picture has several labelled ears, and --view picture knows one. Give --view crop.")
+            raise DataError("Every picture has several labeled ears, and --view picture knows one. Give --view crop.")
         return replace(self.subset(rows), skipped=[*self.skipped, *several])
 
     @classmethod
@@ -147,7 +147,7 @@ def _layout(found: Sequence[Keypoints | None], landmarks: int | None) -> tuple[s
     layouts = Counter(k.names for k in found if k is not None and landmarks in (None, len(k.names)))
     if layouts:
         return layouts.most_common(1)[0][0]
-    return numbered(landmarks or 0)
+    return default_point_names(landmarks or 0)
 
 
 def _check(
@@ -158,11 +158,11 @@ def _check(
     if keypoints is not None and names:
         if len(keypoints.names) != len(names):
             raise BadPictureError(f"{len(keypoints.names)} points, wanted {len(names)}", "points-count")
-        if keypoints.names != names and numbered(len(names)) not in (keypoints.names, names):
+        if keypoints.names != names and default_point_names(len(names)) not in (keypoints.names, names):
             other = next(a for a, b in zip(keypoints.names, names, strict=True) if a != b)
             raise BadPictureError(f"point {other!r} is none of the others' in that place", "points-names")
         points = keypoints.points.copy()
-        xy = keypoints.labelled()
+        xy = keypoints.labeled()
         outside = ((xy < -1) | (xy > size)).any(axis=1)
         if outside.any():
             where = ", ".join(f"{value:g}" for value in xy[outside][0])
@@ -170,18 +170,18 @@ def _check(
     if np.isnan(box[0]) and keypoints is not None:
         box = keypoints.box()
     if np.isnan(box[0]):
-        raise BadPictureError("no label: neither a box nor points", "unlabelled")
+        raise BadPictureError("no label: neither a box nor points", "unlabeled")
     pixel_box(box, size)
     low, high = np.maximum(box[:2], 0), np.minimum(box[:2] + box[2:], size)
-    points[points[:, 2] <= 0, :2] = 0  # where an unlabelled point lies may be any number
+    points[points[:, 2] <= 0, :2] = 0  # where an unlabeled point lies may be any number
     return np.concatenate([low, high - low]), points
 
 
 def _backgrounds(path: Path, root: Path, folder: Path | None) -> list[str]:
     """Absolute paths of the pictures without an ear."""
     named = read_backgrounds(path) if path.suffix.lower() == ".json" else []
-    own = [name for name in named if why_not_a_picture(name) is None]
-    more = gather_pictures([folder]).paths if folder is not None else []
+    own = [name for name in named if path_problem(name) is None]
+    more = collect_pictures([folder]).paths if folder is not None else []
     return [str((root / name).absolute()) for name in own] + more
 
 

@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earcli.data.formats.coco import read_coco, write_coco
-from earcli.data.formats.columns import Columns, Refuse
+from earcli.data.formats.columns import Columns, OnBadRow
 from earcli.data.formats.npy import read_npy, write_npy
 from earcli.data.formats.table import read_table, write_table
 from earcli.data.images import SUFFIXES
 from earcli.errors import ManifestError
-from earcli.reading import shown
+from earcli.untrusted.files import short_repr
 
 SubjectSource = Literal["column", "folder", "none"]
 
-READERS: dict[str, Callable[[Path, Refuse], Columns]] = {".npy": read_npy, ".csv": read_table, ".json": read_coco}
+READERS: dict[str, Callable[[Path, OnBadRow], Columns]] = {".npy": read_npy, ".csv": read_table, ".json": read_coco}
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Manifest(Columns):
         return np.where(names == "", -1, numbers)
 
 
-def read_columns(path: Path, refuse: Refuse) -> Columns:
+def read_columns(path: Path, refuse: OnBadRow) -> Columns:
     """Reads an annotation file of any kind: `.npy`, CSV, COCO JSON. `refuse` hears of rows that cannot be used.
 
     Raises:
@@ -69,7 +69,7 @@ def read_columns(path: Path, refuse: Refuse) -> Columns:
     return READERS[path.suffix.lower()](path, refuse)
 
 
-def read_manifest(path: Path, root: Path | None = None, refuse: Refuse | None = None) -> Manifest:
+def read_manifest(path: Path, root: Path | None = None, refuse: OnBadRow | None = None) -> Manifest:
     """Reads a manifest of any kind.
 
     Args:
@@ -89,7 +89,7 @@ def read_manifest(path: Path, root: Path | None = None, refuse: Refuse | None = 
     return as_manifest(columns, root)
 
 
-def why_not_a_picture(name: str) -> str | None:
+def path_problem(name: str) -> str | None:
     """What is wrong with a name that an annotation gives a picture, or None.
 
     A path may leave its folder, as those of `ear prepare` do, but then only for what is called a picture. Nothing else
@@ -111,14 +111,14 @@ def why_not_a_picture(name: str) -> str | None:
     return None
 
 
-def _without_strangers(columns: Columns, path: Path, refuse: Refuse) -> Columns:
+def _without_strangers(columns: Columns, path: Path, refuse: OnBadRow) -> Columns:
     good = []
     for row, name in enumerate(columns.paths):
-        wrong = why_not_a_picture(name)
+        wrong = path_problem(name)
         if wrong is None:
             good.append(row)
         else:
-            refuse(f"{path}: {shown(name)} {wrong}")
+            refuse(f"{path}: {short_repr(name)} {wrong}")
     return columns if len(good) == len(columns.paths) else columns.subset(good)
 
 

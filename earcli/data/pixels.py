@@ -25,7 +25,7 @@ class Pixels(Protocol):
 
 
 class StoredPixels:
-    """A file of pixels, of which the rows that are asked for are read, neighbours at once.
+    """A file of pixels, of which the rows that are asked for are read, neighbors at once.
 
     The file is not mapped into memory: where it is cut or its disk goes away, a map ends the process without a word.
 

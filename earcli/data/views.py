@@ -1,4 +1,4 @@
-"""What a detector is shown of labelled pictures: cached windows around the ears, and views out of them."""
+"""What a detector is shown of labeled pictures: cached windows around the ears, and views out of them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from earcli.data.augment import Strength, affine_grid, draw_pose, relight
+from earcli.data.augmentation import Strength, affine_grid, draw_pose, relight
 from earcli.data.batches import PixelDataset, as_images
 from earcli.data.cache import Progress, load_crops
 from earcli.data.images import pixel_box
@@ -52,19 +52,19 @@ class Target(NamedTuple):
     Attributes:
         boxes: (B, 4) x, y, width, height.
         points: (B, K, 2).
-        labelled: (B, K) bool, the points that are known and inside.
+        labeled: (B, K) bool, the points that are known and inside.
         visible: (B, K) bool, those that are not hidden.
         ear: (B,) bool.
     """
 
     boxes: Tensor
     points: Tensor
-    labelled: Tensor
+    labeled: Tensor
     visible: Tensor
     ear: Tensor
 
 
-def around(boxes: Array, margin: float | None, sizes: NDArray[np.int64]) -> Array:
+def expand_boxes(boxes: Array, margin: float | None, sizes: NDArray[np.int64]) -> Array:
     """Boxes (N, 4) with a margin on each side, cut at the picture, in whole pixels; all of it for None or no box."""
     result = np.zeros((len(boxes), 4))
     for row, (box, size) in enumerate(zip(boxes, sizes, strict=True)):
@@ -101,16 +101,16 @@ def view_dataset(
         DataError: too many pictures cannot be decoded.
     """
     labels = labels.alone() if margin is None else labels
-    views = around(labels.manifest.boxes, margin, labels.sizes)
+    views = expand_boxes(labels.manifest.boxes, margin, labels.sizes)
     room = None if margin is None else max(margin, ROOM)
-    windows = around(labels.manifest.boxes, room, labels.sizes) if vary else views
+    windows = expand_boxes(labels.manifest.boxes, room, labels.sizes) if vary else views
     manifest = replace(labels.manifest, boxes=windows)
     crops = load_crops(manifest, side * (OVERSAMPLED if vary else 1), folder, workers, progress, MOST_SKIPPED)
     lost = {item.index for item in crops.skipped}
     rows = np.array([row for row in range(len(labels)) if row not in lost])
     kept = replace(labels.subset(rows), skipped=[*labels.skipped, *crops.skipped])
     if not kept.has_ear.any():
-        raise DataError(f"No labelled ear of {len(labels)} is left that can be used. Mend the labels or --root-dir.")
+        raise DataError(f"No labeled ear of {len(labels)} is left that can be used. Mend the labels or --root-dir.")
     columns = _columns(kept, windows[rows], views[rows])
     return PixelDataset(crops.pixels, columns, kept.manifest), kept
 
@@ -125,7 +125,7 @@ def _columns(labels: Labels, windows: Array, views: Array) -> dict[str, Tensor]:
         "window": windows,
         "view": inside(views),
         "boxes": np.nan_to_num(inside(labels.manifest.boxes)),
-        # the first pixel's centre is at 0 in labels, at half a pixel from the border here
+        # the first pixel's center is at 0 in labels, at half a pixel from the border here
         "points": (labels.points[:, :, :2] + 0.5 - start) / extent,
     }
     result = {name: torch.from_numpy(values).float() for name, values in columns.items()}
@@ -149,10 +149,10 @@ def show(
         return images, _target(batch["boxes"], batch["points"], batch)
     view = batch["view"]
     half = view[:, 2:]  # of the view, where the window reaches from −1 to 1
-    centre = 2 * view[:, :2] + half - 1
+    center = 2 * view[:, :2] + half - 1
     pose = draw_pose(len(view), strength, generator)
     turn = half[:, :, None] * pose[:, :, :2]  # (B, 2, 2) from the image to the window
-    shift = half * pose[:, :, 2] + centre
+    shift = half * pose[:, :, 2] + center
     grid = affine_grid(torch.cat([turn, shift[:, :, None]], 2), side)
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     back = torch.linalg.inv(turn)
@@ -175,7 +175,7 @@ def _target(boxes: Tensor, points: Tensor, batch: ViewBatch) -> Target:
 
 
 def to_picture(points: Tensor, window: Tensor) -> Tensor:
-    """Points (B, K, 2) as fractions of windows (B, 4), in pixels of the picture, the first pixel's centre at 0."""
+    """Points (B, K, 2) as fractions of windows (B, 4), in pixels of the picture, the first pixel's center at 0."""
     return points * window[:, None, 2:] + window[:, None, :2] - 0.5
 
 

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from earcli.errors import ExportError
-from earcli.exporting.archive import open_archive, write_archive
-from earcli.exporting.facts import Facts
-from earcli.exporting.folder import FILE_NAMES, open_folder, write_folder
+from earcli.exporting.metadata import Facts
 from earcli.exporting.onnx import write_onnx
 from earcli.exporting.parity import TOLERANCES, Parity, check_parity, measure_parity
 from earcli.exporting.parts import Part
 from earcli.exporting.runtime import Floats, OnnxModel, Runner
-from earcli.files import check_replaceable, replacing, staging
+from earcli.exporting.safetensors_folder import FILE_NAMES, open_folder, write_folder
+from earcli.exporting.torch_export import open_archive, write_archive
+from earcli.files import atomic_write, check_replaceable, staging
 from earcli.models.decoder import EarDecoder
-from earcli.reading import read_plain
+from earcli.untrusted.files import read_bounded
 
 Format = Literal["onnx", "pt2", "safetensors"]
 Precision = Literal["fp32", "fp16", "int8"]
@@ -84,11 +84,11 @@ def note_parity(path: Path, target: Path, form: Format, facts: Facts, parity: Pa
         "tolerance": TOLERANCES[facts.precision]._asdict(),
     }
     try:
-        records = json.loads(read_plain(path))
+        records = json.loads(read_bounded(path))
     except (OSError, ValueError, RecursionError):
         records = {}
     name = target.name if target.parent.resolve() == path.parent.resolve() else str(target.absolute())
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         content = {**(records if isinstance(records, dict) else {}), name: record}
         temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
     return record

@@ -16,7 +16,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from earcli.errors import ExportError
-from earcli.exporting.facts import Facts
+from earcli.exporting.metadata import Facts
 from earcli.exporting.parts import Part
 from earcli.exporting.runtime import Floats
 
@@ -108,7 +108,7 @@ def _quantize(path: Path, name: str, calibration: Floats) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences what the exporter and the quantiser tell of themselves; what they make is proved afterwards."""
+    """Silences what the exporter and the quantizer tell of themselves; what they make is proved afterwards."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

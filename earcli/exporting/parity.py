@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from earcli.errors import ExportError
-from earcli.exporting.archive import module_runner
 from earcli.exporting.parts import Part
 from earcli.exporting.runtime import Floats, Runner
+from earcli.exporting.torch_export import module_runner
 from earcli.metrics.image import psnr, to_unit
 from earcli.models.decoder import EarDecoder
 

@@ -8,8 +8,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from earcli.errors import CheckpointError
-from earcli.exporting.facts import Facts
-from earcli.reading import LARGE, check_plain
+from earcli.exporting.metadata import Facts
+from earcli.untrusted.files import LARGE, check_regular_file
 
 Floats = NDArray[np.float32]
 Runner = Callable[[Floats], dict[str, Floats]]
@@ -40,7 +40,7 @@ class OnnxModel:
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 4  # it tells of fusions that it could not make; errors it raises as well
         try:
-            check_plain(path, LARGE)
+            check_regular_file(path, LARGE)
             # its fallback, to the same provider, would print what went wrong
             self.session = onnxruntime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"], enable_fallback=0

@@ -15,7 +15,7 @@ def kl_nats(mu: Tensor, logvar: Tensor) -> Tensor:
 
 
 def nt_xent(first: Tensor, second: Tensor, subjects: Tensor | None = None) -> Tensor:
-    """Normalised temperature-scaled cross entropy (Chen et al. 2020, arXiv:2002.05709, eq. 1), temperature 0.5.
+    """Normalized temperature-scaled cross entropy (Chen et al. 2020, arXiv:2002.05709, eq. 1), temperature 0.5.
 
     Row i of `first` and row i of `second`, both (B, D), are two draws of one ear; all other ears are negatives,
     but not those of the same subject.

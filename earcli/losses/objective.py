@@ -12,7 +12,7 @@ TERMS = ("l1", "perceptual", "ssim_loss", "edge", "contrastive", "center", "kl")
 
 
 class Losses(NamedTuple):
-    """The weighted total, a scalar to minimise, and the terms by name, unweighted. All are fp32 scalars."""
+    """The weighted total, a scalar to minimize, and the terms by name, unweighted. All are fp32 scalars."""
 
     total: Tensor
     terms: dict[str, Tensor]

@@ -42,14 +42,14 @@ def edge_each(difference: Tensor) -> Tensor:
 
 
 def center(difference: Tensor) -> Tensor:
-    """Σ m·|x̂ − x| / (3·Σ m), mean over images; m a centred Gaussian of σ = 0.35 of the side; given x̂ − x."""
+    """Σ m·|x̂ − x| / (3·Σ m), mean over images; m a centered Gaussian of σ = 0.35 of the side; given x̂ − x."""
     mask = _center_mask(difference.shape[-2], difference.shape[-1], difference.device)
     return (difference.abs() * mask).sum((1, 2, 3)).mean() / (3 * mask.sum())
 
 
 @cache
 def _center_mask(height: int, width: int, device: torch.device) -> Tensor:
-    """(H, W), exp(−r²/2σ²) with r in sides, pixels at their centres."""
+    """(H, W), exp(−r²/2σ²) with r in sides, pixels at their centers."""
     y = (torch.arange(height, device=device) + 0.5) / height - 0.5
     x = (torch.arange(width, device=device) + 0.5) / width - 0.5
     return torch.exp(-(y[:, None] ** 2 + x[None, :] ** 2) / (2 * CENTER_SIGMA**2))

@@ -1,4 +1,4 @@
-"""How far predicted points and boxes are from labelled ones. Pure functions."""
+"""How far predicted points and boxes are from labeled ones. Pure functions."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ FAILED_ABOVE = 0.1
 
 
 def nme_each(points: Tensor, wanted: Tensor, visible: Tensor, norm: Tensor) -> Tensor:
-    """The normalised mean error of every ear, (B,): mean distance over its labelled points, divided by `norm`.
+    """The normalized mean error of every ear, (B,): mean distance over its labeled points, divided by `norm`.
 
     Args:
         points, wanted: (B, K, 2), in pixels of the picture.
-        visible: (B, K) bool, the points that are labelled; an ear without any gets NaN.
+        visible: (B, K) bool, the points that are labeled; an ear without any gets NaN.
         norm: (B,), the length that errors are shares of, in pixels, such as the diagonal of the box.
     """
     distance: Tensor = torch.linalg.vector_norm(points - wanted, dim=2)

@@ -109,7 +109,7 @@ def _known(embeddings: Floats, subjects: Integers, metric: Metric) -> tuple[Floa
 
 
 def _similarity(a: Floats, b: Floats, metric: Metric) -> Floats:
-    """(A, B): cosine of normalised rows, or minus the squared distance."""
+    """(A, B): cosine of normalized rows, or minus the squared distance."""
     product = a @ b.T
     if metric == "cosine":
         return product

@@ -7,14 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from earcli.detector_config import FinetuneConfig
+from earcli.checkpoints.weights import checkpoint_config, model_state, read_checkpoint
+from earcli.config.detector import FinetuneConfig
 from earcli.errors import CheckpointError
 from earcli.models.blocks import conv3x3
 from earcli.models.decoder import EarDecoder
 from earcli.models.encoder import EarEncoder
 from earcli.models.trunk import STRIDES
 from earcli.models.vae import EarVAE
-from earcli.models.weights import checkpoint_config, model_state, read_checkpoint
 
 SIDES = 4
 

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from earcli.data.draws import draw
 from earcli.models.blocks import adaptation_stage, start_nearly_linear
 from earcli.models.trunk import Trunk
+from earcli.randomness import draw
 
 LOGVAR_RANGE = (-10.0, 10.0)
 FIRST_LOGVAR = -5.0
@@ -23,7 +23,7 @@ class Posterior(NamedTuple):
     logvar: Tensor
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """A draw by the reparametrisation trick (Kingma and Welling 2014, arXiv:1312.6114), (B, latent_dim)."""
+        """A draw by the reparametrization trick (Kingma and Welling 2014, arXiv:1312.6114), (B, latent_dim)."""
         noise = draw(torch.randn, self.mu.shape, generator, device=self.mu.device, dtype=self.mu.dtype)
         return self.mu + torch.exp(0.5 * self.logvar) * noise
 

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from earcli.config import TrainConfig
+from earcli.checkpoints.safetensors_folder import read_folder
+from earcli.checkpoints.weights import MODEL_PREFIX, checkpoint_config, model_state, read_checkpoint
+from earcli.config.teacher import TrainConfig
 from earcli.errors import CheckpointError
 from earcli.models.decoder import EarDecoder
 from earcli.models.encoder import EarEncoder, Posterior
-from earcli.models.folder import read_folder
-from earcli.models.weights import MODEL_PREFIX, checkpoint_config, model_state, read_checkpoint
 
 
 class VAEOutput(NamedTuple):

@@ -7,7 +7,7 @@ Rows = list[tuple[str, ...]]
 
 
 def step_rows(result: Mapping[str, Any]) -> dict[tuple[str, ...], Rows]:
-    """The rows of each table by its headings, from what `earcli.training.bench.bench_train` returns."""
+    """The rows of each table by its headings, from what `earcli.benchmarks.training_step.bench_train` returns."""
     step = result["step_ms"]
     peak = result["peak_gflops"]["convolution 32" if result["precision"] == "32" else "convolution bf16"]
     speed: Rows = [
@@ -57,7 +57,7 @@ SET_HEADINGS = ("pictures", "build, s", "MiB, building", "second start, s", "loa
 
 
 def set_rows(result: Mapping[str, Any]) -> Rows:
-    """A row for each set that `earcli.training.bench_loader.measure_sets` measured."""
+    """A row for each set that `earcli.benchmarks.loader.measure_sets` measured."""
     return [
         (
             f"{one['images']:,}",

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
-from earcli.start import LOGGER
+from earcli.startup import LOGGER
 
 # log key, heading, format, least terminal width that shows it
 Column = tuple[str, str, str, int]
@@ -74,7 +74,7 @@ class Laps(logging.Handler):
 
 @contextmanager
 def showing_start(started: float) -> Iterator[None]:
-    """Shows what `earcli.start.lap` says; `started` is by `time.perf_counter`."""
+    """Shows what `earcli.startup.lap` says; `started` is by `time.perf_counter`."""
     handler = Laps(started)
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.DEBUG)

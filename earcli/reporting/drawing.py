@@ -12,7 +12,7 @@ def draw_ear(image: Image.Image, box: NDArray[np.floating], points: NDArray[np.f
 
     Args:
         box: x, y, width, height in pixels.
-        points: (K, 2) in pixels, the first pixel's centre at 0.
+        points: (K, 2) in pixels, the first pixel's center at 0.
     """
     result = image.copy()
     draw = ImageDraw.Draw(result)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from earcli.files import replacing
+from earcli.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -53,5 +53,5 @@ def write_report(
     environment = Environment(loader=places, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.get_template("report.html.jinja")
     text = template.render(title=title, facts=facts, notes=notes, tables=tables, pictures=pictures)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from earcli.files import replacing
+from earcli.files import atomic_write
 
 GAP = 2
 DPI = 130
@@ -24,7 +24,7 @@ def image_rows(rows: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.concatenate([np.concatenate(list(row), axis=1) for row in padded], axis=0)
 
 
-def labelled_rows(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], side: int) -> NDArray[np.uint8]:
+def labeled_rows(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], side: int) -> NDArray[np.uint8]:
     """Rows of square pictures, (side, side, 3) each, as one white sheet (H, W, 3); a title stands above its row.
 
     Titles are drawn as they are: keep them in ASCII, which is what Pillow's own font has.
@@ -48,17 +48,17 @@ def labelled_rows(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], side:
 
 def save_image(path: Path, image: NDArray[np.uint8]) -> None:
     """Writes a PNG, whole or not at all."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         Image.fromarray(image).save(temporary, format="PNG")
 
 
 def save_figure(path: Path, figure: Figure) -> None:
     """Writes a PNG, whole or not at all."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI)
 
 
-def save_labelled_rows(path: Path, title: str, rows: Mapping[str, Sequence[NDArray[np.uint8]]]) -> None:
+def save_labeled_rows(path: Path, title: str, rows: Mapping[str, Sequence[NDArray[np.uint8]]]) -> None:
     """Sheets of pictures one under the other, each with a label above.
 
     Args:
@@ -80,7 +80,7 @@ def save_labelled_rows(path: Path, title: str, rows: Mapping[str, Sequence[NDArr
 def save_histogram(
     path: Path, values: NDArray[np.floating], title: str, xlabel: str, ylabel: str, marks: Mapping[str, float]
 ) -> None:
-    """A histogram; `marks` are labelled lines across it."""
+    """A histogram; `marks` are labeled lines across it."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axis = figure.subplots()
     axis.hist(values, bins=int(np.clip(2 * len(values) ** 0.5, 5, MOST_BINS)), color=BARS)

@@ -32,8 +32,8 @@ def parity_line(record: Mapping[str, Any]) -> str:
     return f"{text}; reconstructions agree to {level:.1f} dB (tolerance {record['tolerance']['psnr']:g})"
 
 
-def neighbour_table(query: str, found: Sequence[Mapping[str, Any]]) -> Table:
-    """The neighbours of one query, the nearest first: `path`, `distance`, `subject` or None each."""
+def neighbor_table(query: str, found: Sequence[Mapping[str, Any]]) -> Table:
+    """The neighbors of one query, the nearest first: `path`, `distance`, `subject` or None each."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, title=Text(printable(query)), title_justify="left")
     table.add_column("", justify="right")
     table.add_column("distance", justify="right")
@@ -64,7 +64,7 @@ def identification_table(result: Mapping[str, Any]) -> Table:
 
 
 def comparison_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """What `earcli.training.comparison.summarise` returns, as a header and rows."""
+    """What `earcli.training.comparison.summarize` returns, as a header and rows."""
     header = ["start", "labels", "NME", "95% interval", "IoU", f"below {rows[0]['start']}"]
     cells = [
         [

@@ -12,7 +12,7 @@ class Annealing:
         weight: the final weight.
         strategy: `threshold` starts the ramp once validation PSNR reaches `threshold_psnr`, `epoch` at step 0.
         threshold_psnr: in dB.
-        ramp_steps: optimiser steps that the ramp takes; 0 means the final weight from the start.
+        ramp_steps: optimizer steps that the ramp takes; 0 means the final weight from the start.
     """
 
     weight: float
@@ -25,7 +25,7 @@ class Annealing:
         return 0 if self.strategy == "epoch" or self.ramp_steps == 0 else None
 
     def weight_at(self, started: int | None, step: int) -> float:
-        """The weight of the KL term in the optimiser step number `step`, counted from 0."""
+        """The weight of the KL term in the optimizer step number `step`, counted from 0."""
         if started is None:
             return 0.0
         if self.ramp_steps == 0:
@@ -33,5 +33,5 @@ class Annealing:
         return self.weight * min(1.0, (step - started) / self.ramp_steps)
 
     def next_state(self, started: int | None, psnr: float, step: int) -> int | None:
-        """The state after a validation that gave `psnr` dB once `step` optimiser steps were done."""
+        """The state after a validation that gave `psnr` dB once `step` optimizer steps were done."""
         return step if started is None and psnr >= self.threshold_psnr else started

@@ -9,16 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from earcli.config import AUTO, AnyRunConfig
+from earcli.config.teacher import AUTO, AnyRunConfig
 from earcli.data.batches import PixelDataset
 from earcli.errors import ConfigError
-from earcli.training.resuming import Config, Processes
+from earcli.training.world_size import Config, Processes
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
 
-    from earcli.training.base import EarModule
     from earcli.training.datamodule import PixelDataModule
+    from earcli.training.module import EarModule
 
 STEPS = 3
 

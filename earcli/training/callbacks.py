@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from pytorch_lightning import Callback, Trainer
 from torch.utils.tensorboard import SummaryWriter
 
-from earcli.config import AnyRunConfig
+from earcli.checkpoints.runs import RunFolder, create_run
+from earcli.checkpoints.weights import AVERAGE_PREFIX, MODEL_PREFIX
+from earcli.config.teacher import AnyRunConfig
 from earcli.errors import RunError
 from earcli.files import remove_temporaries
-from earcli.models.weights import AVERAGE_PREFIX, MODEL_PREFIX
 from earcli.reporting.plots import save_image
-from earcli.runs import RunFolder, create_run
-from earcli.start import lap
-from earcli.training.base import EarModule
-from earcli.training.checkpoint import keep_best
+from earcli.startup import lap
+from earcli.training.checkpoint_io import keep_best
+from earcli.training.distributed import max_across_ranks
 from earcli.training.health import check_finite
-from earcli.training.processes import highest
+from earcli.training.module import EarModule
 
 CHECK_EVERY = 50
 STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -207,13 +207,13 @@ class GracefulStop(Callback):
         assert self.keeper.run is not None
         if (batch_idx + 1) % CHECK_EVERY == 0:
             check_finite(trainer, module, self.keeper.run)
-        if between_steps and not last and (received := highest(self.received or 0, module.device)):
+        if between_steps and not last and (received := max_across_ranks(self.received or 0, module.device)):
             check_finite(trainer, module, self.keeper.run)
             raise InterruptedTraining(received, self.keeper.save(trainer))
 
     def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
         ends = trainer.current_epoch + 1 == trainer.max_epochs
-        if not ends and (received := highest(self.received or 0, module.device)):
+        if not ends and (received := max_across_ranks(self.received or 0, module.device)):
             assert self.keeper.run is not None
             raise InterruptedTraining(received, self.keeper.run.last)
 

@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold
 
-from earcli.analysis.detection import Findings
+from earcli.analysis.detection import DetectionResults
+from earcli.config.detector import FinetuneConfig
 from earcli.data.batches import PixelDataset
-from earcli.detector_config import FinetuneConfig
 from earcli.errors import ConfigError
 from earcli.metrics.intervals import bootstrap_interval
 from earcli.models.detector import EarDetector
-from earcli.training.trainer import train_detector
+from earcli.training.loop import train_detector
 
 Rows = NDArray[np.int64]
 Starter = Callable[[FinetuneConfig], tuple[EarDetector, FinetuneConfig]]
@@ -131,11 +131,11 @@ def _trial(
         model, settled = make(replace(config, run_dir=Path(folder)))
         sets = varied.subset(rows), plain.subset(test)
         _, module = train_detector(settled, model, *sets, (), _Silent())
-    found = Findings.joined(module.found)
+    found = DetectionResults.joined(module.found)
     return Trial(name, budget, config.seed, fold, test, found.nme(), found.iou())
 
 
-def summarise(trials: Sequence[Trial], count: int, groups: Rows) -> list[dict[str, float | int | str]]:
+def summarize(trials: Sequence[Trial], count: int, groups: Rows) -> list[dict[str, float | int | str]]:
     """A row for each start and budget: NME and IoU, means over ears, and the 95% interval of NME.
 
     An ear's error is its mean over seeds; the interval is over groups of ears. `below_first` is the share by which NME
@@ -168,7 +168,7 @@ def summarise(trials: Sequence[Trial], count: int, groups: Rows) -> list[dict[st
 
 
 def _per_ear(trials: Sequence[Trial], key: tuple[str, int], count: int) -> NDArray[np.float64]:
-    """The NME of every ear, mean over seeds; NaN where it has no labelled point."""
+    """The NME of every ear, mean over seeds; NaN where it has no labeled point."""
     total, seen = np.zeros(count), np.zeros(count)
     for trial in trials:
         if (trial.start, trial.budget) == key:

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from earcli.data.batches import EpochBatches, PixelDataset, batch_loader
 from earcli.data.manifest import Manifest
-from earcli.training.base import epochs_done
+from earcli.training.module import epochs_done
 
 
 class PixelDataModule(LightningDataModule):

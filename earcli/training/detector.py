@@ -6,18 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from earcli.analysis.detection import Findings
-from earcli.data.augment import STRENGTHS
-from earcli.data.batches import PixelDataset, as_pixels, spread
+from earcli.analysis.detection import DetectionResults
+from earcli.config.detector import FinetuneConfig
+from earcli.data.augmentation import STRENGTHS
+from earcli.data.batches import PixelDataset, as_pixels, evenly_spaced
 from earcli.data.views import Target, ViewBatch, show
-from earcli.detector_config import FinetuneConfig
 from earcli.losses.detection import TERMS, detection_losses
 from earcli.losses.objective import Losses
 from earcli.models.detector import Detection, EarDetector
 from earcli.reporting.drawing import draw_ears
 from earcli.reporting.plots import image_rows
-from earcli.training.base import TRAIN_STREAM, EarModule
-from earcli.training.processes import collected, counted, gathered, world_size
+from earcli.training.distributed import all_gather_items, all_gather_rows, sum_across_ranks, world_size
+from earcli.training.module import TRAIN_STREAM, EarModule
 
 SHOWN_EARS = 8
 
@@ -40,11 +40,11 @@ class DetectorModule(EarModule):
         super().__init__(config, model, steps_per_epoch)
         self.val = val
         self.weights = {name: getattr(config, f"{name}_weight") for name in TERMS}
-        self.found: list[Findings] = []
+        self.found: list[DetectionResults] = []
 
     def draw(self) -> NDArray[np.uint8]:
         """Labels above, what the network finds below."""
-        batch = self.val[spread(len(self.val), SHOWN_EARS)]
+        batch = self.val[evenly_spaced(len(self.val), SHOWN_EARS)]
         images = show({name: value.to(self.device) for name, value in batch.items()}, 0, None)[0]  # type: ignore[arg-type]
         detection = self.network(images)
         pixels = as_pixels(images)
@@ -64,9 +64,9 @@ class DetectorModule(EarModule):
         return loss
 
     def losses(self, detection: Detection, target: Target, total: int) -> Losses:
-        """Those of the batch on all processes: a mean over labelled points is no mean of the processes' means."""
-        boxes, keypoints = (gathered(value, total) for value in detection)
-        wanted = Target(*(gathered(value, total) for value in target))
+        """Those of the batch on all processes: a mean over labeled points is no mean of the processes' means."""
+        boxes, keypoints = (all_gather_rows(value, total) for value in detection)
+        wanted = Target(*(all_gather_rows(value, total) for value in target))
         return detection_losses(boxes, keypoints, *wanted, self.weights)
 
     def lr_scales(self) -> Mapping[int, float]:
@@ -85,10 +85,10 @@ class DetectorModule(EarModule):
     def validation_step(self, batch: ViewBatch, batch_idx: int) -> None:
         images, target = show(batch, self.config.shape[0], None)
         detection = self.network(images)
-        losses = self.losses(detection, target, counted(len(images), self.device))
+        losses = self.losses(detection, target, sum_across_ranks(len(images), self.device))
         self.add({"loss": losses.total, **losses.terms}, len(images))
-        self.found.append(Findings.of(detection, batch))
+        self.found.append(DetectionResults.of(detection, batch))
 
     def complete_record(self) -> None:
-        self.found = collected(self.found)
-        self.record |= {f"val/{name}": value for name, value in Findings.joined(self.found).summary().items()}
+        self.found = all_gather_items(self.found)
+        self.record |= {f"val/{name}": value for name, value in DetectionResults.joined(self.found).summary().items()}

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 import numpy as np
 from pytorch_lightning import Trainer
 
+from earcli.checkpoints.runs import RunFolder
 from earcli.data.formats.table import write_table
 from earcli.errors import TrainingError
 from earcli.metrics.latent import ACTIVE_VARIANCE
-from earcli.runs import RunFolder
-from earcli.training.base import SUSPECTS, EarModule
 from earcli.training.datamodule import PixelDataModule
-from earcli.training.processes import earliest
+from earcli.training.distributed import earliest_across_ranks
+from earcli.training.module import SUSPECTS, EarModule
 
 COLLAPSED = 0.1
 """The share of active dimensions below which a latent space has collapsed."""
@@ -27,7 +27,7 @@ def check_finite(trainer: Trainer, module: EarModule, run: RunFolder) -> None:
         TrainingError: in any process, a loss, a gradient or a figure of validation was NaN or infinite, or fp16
             overflowed in step after step. The pictures of the step are in `bad_batch.csv` then, a manifest.
     """
-    epoch, batch, step, what = earliest(module.first_bad.to(module.device)).tolist()
+    epoch, batch, step, what = earliest_across_ranks(module.first_bad.to(module.device)).tolist()
     scaler = getattr(trainer.precision_plugin, "scaler", None)
     scale = LEAST_SCALE if scaler is None else scaler.get_scale()
     wrong = [name for name, value in module.record.items() if not np.isfinite(value)]

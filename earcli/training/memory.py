@@ -11,7 +11,7 @@ import torch
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 
-def keep_freed_memory() -> None:
+def retain_freed_memory() -> None:
     """Lets glibc hand memory that one training step freed to the next one, instead of giving it back to the system.
 
     By default every tensor above 32 MiB is mapped anew, and the system clears its pages one by one as they are

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import torch
 
-from earcli.config import AnyRunConfig
+from earcli.config.teacher import AnyRunConfig
 from earcli.errors import ConfigError
 
 Config = TypeVar("Config", bound=AnyRunConfig)

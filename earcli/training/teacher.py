@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from earcli.config import ObjectiveConfig, TrainConfig
-from earcli.data.augment import STRENGTHS, augment
-from earcli.data.batches import Batch, as_images, as_pixels, spread
+from earcli.config.teacher import ObjectiveConfig, TrainConfig
+from earcli.data.augmentation import STRENGTHS, augment
+from earcli.data.batches import Batch, as_images, as_pixels, evenly_spaced
 from earcli.data.cache import Crops
 from earcli.losses.latent import kl_nats, nt_xent
 from earcli.losses.objective import TERMS, Objective
@@ -22,9 +22,9 @@ from earcli.metrics.latent import active_units
 from earcli.models.vae import EarVAE
 from earcli.reporting.plots import image_rows
 from earcli.training.annealing import Annealing
-from earcli.training.base import TRAIN_STREAM, VAL_STREAM, EarModule
+from earcli.training.distributed import all_gather_rows, sum_across_ranks, world_size
 from earcli.training.health import collapse
-from earcli.training.processes import counted, gathered, world_size
+from earcli.training.module import TRAIN_STREAM, VAL_STREAM, EarModule
 
 SHOWN_EARS = 8
 COLLAPSED_EPOCHS = 2
@@ -74,7 +74,7 @@ class TeacherModule(EarModule):
     def draw(self) -> NDArray[np.uint8]:
         """Ears above, what the network makes of them below."""
         assert self.val is not None
-        pixels = np.array(self.val.pixels[spread(len(self.val), SHOWN_EARS)])
+        pixels = np.array(self.val.pixels[evenly_spaced(len(self.val), SHOWN_EARS)])
         images = as_images(torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device))
         return image_rows([pixels, as_pixels(self.network(images).reconstruction)])
 
@@ -88,8 +88,8 @@ class TeacherModule(EarModule):
         output = self.model(target, generator)
         draws, subjects = None, None
         if self.config.contrastive_weight:
-            draws = tuple(gathered(z, total) for z in (output.z, output.posterior.sample(generator)))
-            subjects = gathered(batch["subject"], total)
+            draws = tuple(all_gather_rows(z, total) for z in (output.z, output.posterior.sample(generator)))
+            subjects = all_gather_rows(batch["subject"], total)
         losses = self.objective(output.reconstruction, target, *output.posterior, draws, self.kl_weight, subjects)
         with torch.no_grad():
             quality = psnr(to_unit(output.reconstruction), to_unit(target)).mean()
@@ -121,10 +121,10 @@ class TeacherModule(EarModule):
             "mu_squared": means.square().mean(0),
         }
         if self.config.contrastive_weight:
-            total = counted(len(target), self.device)
+            total = sum_across_ranks(len(target), self.device)
             generator = self.generator(VAL_STREAM, 0, batch_idx, total)
-            first, second = (gathered(output.posterior.sample(generator), total) for _ in range(2))
-            values["contrastive"] = nt_xent(first, second, gathered(batch["subject"], total))
+            first, second = (all_gather_rows(output.posterior.sample(generator), total) for _ in range(2))
+            values["contrastive"] = nt_xent(first, second, all_gather_rows(batch["subject"], total))
         self.add(values, len(target))
 
     def complete_record(self) -> None:

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.data.formats.columns import Columns, Keypoints, Refuse, check_size, finite_or_inf, numbered
+from earcli.data.formats.columns import Columns, Keypoints, OnBadRow, check_size, default_point_names, nan_to_inf
 from earcli.errors import ManifestError
-from earcli.files import replacing
-from earcli.reading import read_plain, shown
+from earcli.files import atomic_write
+from earcli.untrusted.files import read_bounded, short_repr
 
 SIZE_LIMIT = 256 << 20
 MOST_VALUES = 20_000_000
 EXTRA = {"subjects": "subject", "checksums": "checksum", "sources": "source"}
 
 
-def read_coco(path: Path, refuse: Refuse) -> Columns:
+def read_coco(path: Path, refuse: OnBadRow) -> Columns:
     """Reads COCO's detection and key-point format: a sample per annotation.
 
     An annotation without `bbox` but with key points has no box here. What `write_coco` adds to an annotation
@@ -69,7 +69,7 @@ def read_backgrounds(path: Path) -> list[str]:
 def _load(path: Path) -> dict[str, Any]:
     check_size(path, SIZE_LIMIT)
     try:
-        text = read_plain(path, SIZE_LIMIT)
+        text = read_bounded(path, SIZE_LIMIT)
         if text.count(b"[") + text.count(b"{") > MOST_VALUES:
             raise ManifestError(f"{path} has more than {MOST_VALUES:,} lists and objects. Split it into several files.")
         content = json.loads(text)
@@ -101,13 +101,13 @@ def _annotation(
 ) -> tuple[str, Sequence[float], Keypoints | None]:
     """Path, box and key points of one annotation; raises `ValueError` with what is wrong."""
     if not isinstance(item, dict):
-        raise ValueError(f"{shown(item)} is no object")
+        raise ValueError(f"{short_repr(item)} is no object")
     image, category = item.get("image_id"), item.get("category_id")
     name = names.get(image) if isinstance(image, int | str) else None
     if not name:
-        raise ValueError(f"image_id {shown(image)} is none of the images")
+        raise ValueError(f"image_id {short_repr(image)} is none of the images")
     if layouts and (not isinstance(category, int | str) or category not in layouts):
-        raise ValueError(f"category_id {shown(category)} is none of the categories")
+        raise ValueError(f"category_id {short_repr(category)} is none of the categories")
     points = item.get("keypoints")
     found = None
     if points:
@@ -120,20 +120,20 @@ def _annotation(
             raise ValueError(f"keypoints has {count} points, but the category names {len(layout)}")
         if not np.isfinite(flat).all():
             raise ValueError("keypoints are not all finite")
-        found = Keypoints(layout or numbered(count), flat.reshape(count, 3))
+        found = Keypoints(layout or default_point_names(count), flat.reshape(count, 3))
     box = item.get("bbox")
     if box is None and found is not None:
         return name, (np.nan,) * 4, found
     values = _numbers(box, "bbox")
     if len(values) != 4:
-        raise ValueError(f"bbox is {shown(box)}, wanted [x, y, width, height]")
+        raise ValueError(f"bbox is {short_repr(box)}, wanted [x, y, width, height]")
     return name, values.tolist(), found
 
 
 def _numbers(value: Any, key: str) -> NDArray[np.float64]:
     if not isinstance(value, list) or not all(map(_is_number, value)):
-        raise ValueError(f"{key} is {shown(value)}, wanted a list of numbers")
-    return finite_or_inf(np.array(value, dtype=np.float64))
+        raise ValueError(f"{key} is {short_repr(value)}, wanted a list of numbers")
+    return nan_to_inf(np.array(value, dtype=np.float64))
 
 
 def _is_number(value: Any) -> bool:
@@ -162,7 +162,7 @@ def write_coco(path: Path, columns: Columns, sizes: Sequence[tuple[int, int]]) -
         annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
         if points is not None:
             category |= {"keypoints": list(layout), "skeleton": []}
-            annotation["num_keypoints"] = len(points.labelled())
+            annotation["num_keypoints"] = len(points.labeled())
             annotation["keypoints"] = [v for x, y, seen in points.points.tolist() for v in (x, y, int(seen))]
         for key, field in EXTRA.items():
             column = getattr(columns, key)
@@ -170,5 +170,5 @@ def write_coco(path: Path, columns: Columns, sizes: Sequence[tuple[int, int]]) -
                 annotation[field] = column[row]
         annotations.append(annotation)
     content = {"images": list(images.values()), "annotations": annotations, "categories": list(categories.values())}
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")

@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earcli.errors import ManifestError
-from earcli.reading import check_plain, shown
+from earcli.untrusted.files import check_regular_file, short_repr
 
 PADDING = 0.1
 MOST_ROWS = 5_000_000
 """Samples of one file."""
 
-Refuse = Callable[[str], None]
+OnBadRow = Callable[[str], None]
 """Called with what is wrong with one row, which is then left out; may raise instead."""
 
 
 @lru_cache(maxsize=64)
-def numbered(count: int) -> tuple[str, ...]:
+def default_point_names(count: int) -> tuple[str, ...]:
     """Names for key points that have none."""
     return tuple(str(number) for number in range(1, count + 1))
 
@@ -32,20 +32,20 @@ class Keypoints:
 
     Attributes:
         names: K names; ears of one layout share them.
-        points: (K, 3) of x, y in pixels of the upright picture, the first pixel's centre at 0, and COCO's visibility:
-            0 not labelled, 1 hidden, 2 visible.
+        points: (K, 3) of x, y in pixels of the upright picture, the first pixel's center at 0, and COCO's visibility:
+            0 not labeled, 1 hidden, 2 visible.
     """
 
     names: tuple[str, ...]
     points: NDArray[np.float64]
 
-    def labelled(self) -> NDArray[np.float64]:
-        """(L, 2) x and y of those that are labelled."""
+    def labeled(self) -> NDArray[np.float64]:
+        """(L, 2) x and y of those that are labeled."""
         return self.points[self.points[:, 2] > 0, :2]
 
     def box(self) -> NDArray[np.float64]:
-        """x, y, width, height around the labelled points, with 10% of both added on every side; NaN without any."""
-        points = self.labelled()
+        """x, y, width, height around the labeled points, with 10% of both added on every side; NaN without any."""
+        points = self.labeled()
         if not len(points):
             return np.full(4, np.nan)
         low, high = points.min(0), points.max(0)
@@ -86,7 +86,7 @@ class Columns:
 def check_size(path: Path, limit: int) -> None:
     """Raises `ManifestError` when a file is larger than `limit` bytes, is no file, or is not there."""
     try:
-        check_plain(path, limit)
+        check_regular_file(path, limit)
     except FileNotFoundError as error:
         raise ManifestError(
             f"{path} does not exist. Give --train-manifest and --val-manifest; `ear synth DIR` draws a set to try."
@@ -96,9 +96,9 @@ def check_size(path: Path, limit: int) -> None:
             f"{path} cannot be read: {error.strerror}. Give a manifest: .npy, .csv or .json."
         ) from error
     except ValueError as error:
-        raise ManifestError(f"{shown(str(path))} is no name of a file ({error}).") from error
+        raise ManifestError(f"{short_repr(str(path))} is no name of a file ({error}).") from error
 
 
-def finite_or_inf(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def nan_to_inf(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """A NaN that a file holds must not read as "no box": it becomes infinite, which no picture has."""
     return np.where(np.isnan(values), np.inf, values)

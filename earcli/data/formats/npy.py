@@ -8,12 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.data.formats.columns import MOST_ROWS, Columns, Keypoints, Refuse, check_size, finite_or_inf, numbered
-from earcli.data.formats.pickled import ArrayUnpickler, value_of
+from earcli.data.formats.columns import (
+    MOST_ROWS,
+    Columns,
+    Keypoints,
+    OnBadRow,
+    check_size,
+    default_point_names,
+    nan_to_inf,
+)
 from earcli.errors import ManifestError
-from earcli.files import replacing
-from earcli.reading import read_plain, shown
-from earcli.unpickling import ForbiddenError
+from earcli.files import atomic_write
+from earcli.untrusted.files import read_bounded, short_repr
+from earcli.untrusted.numpy_pickles import ArrayUnpickler, value_of
+from earcli.untrusted.pickles import ForbiddenError
 
 SIZE_LIMIT = 1 << 30
 MOST_POINTS = 10_000_000
@@ -21,7 +29,7 @@ SUBJECT_TYPES = (str, int, float, np.generic, type(None))
 NO_BOX = (np.nan,) * 4
 
 
-def read_npy(path: Path, refuse: Refuse) -> Columns:
+def read_npy(path: Path, refuse: OnBadRow) -> Columns:
     """Reads a pickled dict of `image_paths`, `bboxes` and optionally `subjects` and `keypoints`.
 
     Key points are None or x and y in pixels for each, with or without COCO's visibility behind them.
@@ -49,10 +57,10 @@ def read_npy(path: Path, refuse: Refuse) -> Columns:
             raise ManifestError(f"{path} has {len(paths)} image_paths but {len(column)} {key}; each needs one.")
     wrong = [value for value in paths if not isinstance(value, str) or not value]
     if wrong:
-        raise ManifestError(f"{path}: image_paths holds {shown(wrong[0])}, wanted file names.")
+        raise ManifestError(f"{path}: image_paths holds {short_repr(wrong[0])}, wanted file names.")
     strange = [value for value in subjects or () if not isinstance(value, SUBJECT_TYPES)]
     if strange:
-        raise ManifestError(f"{path}: subjects holds {shown(strange[0])}, wanted names or None.")
+        raise ManifestError(f"{path}: subjects holds {short_repr(strange[0])}, wanted names or None.")
     array, good = _box_array(boxes, path, refuse)
     keypoints, whole = _keypoints(points, path, refuse)
     good = [row for row in good if row in whole] if keypoints else good
@@ -71,13 +79,13 @@ def write_npy(path: Path, columns: Columns) -> None:
     content: Any = {"image_paths": np.array(columns.paths), "bboxes": boxes}
     if columns.subjects is not None:
         content["subjects"] = np.array(columns.subjects)
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.save(file, content, allow_pickle=True)
 
 
 def _unpickle(path: Path) -> Any:
     try:
-        data = read_plain(path, SIZE_LIMIT)
+        data = read_bounded(path, SIZE_LIMIT)
         start = io.BytesIO(data)
         version = np.lib.format.read_magic(start)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -109,22 +117,22 @@ def _column(content: dict[Any, Any], key: str, path: Path) -> list[Any]:
     return list(map(value_of, rows))
 
 
-def _box_array(boxes: list[Any], path: Path, refuse: Refuse) -> tuple[NDArray[np.float64], list[int] | range]:
+def _box_array(boxes: list[Any], path: Path, refuse: OnBadRow) -> tuple[NDArray[np.float64], list[int] | range]:
     """(N, 4), and the rows that hold a box or None."""
     absent = np.fromiter((box is None for box in boxes), dtype=bool, count=len(boxes))
     rows = [NO_BOX if box is None else box for box in boxes]
     result = _numbers(rows, 4)
     if result is not None:
-        result = finite_or_inf(result)
+        result = nan_to_inf(result)
         result[absent] = np.nan
         return result, range(len(boxes))
     result, good = np.full((len(boxes), 4), np.nan), []  # something is wrong: find the rows
     for row, box in enumerate(boxes):
         values = _numbers([rows[row]], 4)
         if values is None:
-            refuse(f"{path}: bboxes[{row}] is {shown(box)}, wanted [x, y, width, height] in pixels or None.")
+            refuse(f"{path}: bboxes[{row}] is {short_repr(box)}, wanted [x, y, width, height] in pixels or None.")
             continue
-        result[row] = values[0] if box is None else finite_or_inf(values[0])
+        result[row] = values[0] if box is None else nan_to_inf(values[0])
         good.append(row)
     return result, good
 
@@ -145,7 +153,9 @@ def _numbers(rows: Any, width: int) -> NDArray[np.float64] | None:
     return None
 
 
-def _keypoints(column: list[Any] | None, path: Path, refuse: Refuse) -> tuple[list[Keypoints | None] | None, set[int]]:
+def _keypoints(
+    column: list[Any] | None, path: Path, refuse: OnBadRow
+) -> tuple[list[Keypoints | None] | None, set[int]]:
     """Key points, and the rows that hold some or None."""
     if column is None:
         return None, set()
@@ -159,7 +169,7 @@ def _keypoints(column: list[Any] | None, path: Path, refuse: Refuse) -> tuple[li
         if value is None or result[row] is not None:
             good.add(row)
         else:
-            refuse(f"{path}: keypoints[{row}] is {shown(value)}, wanted x, y or x, y, visibility for each point")
+            refuse(f"{path}: keypoints[{row}] is {short_repr(value)}, wanted x, y or x, y, visibility for each point")
     if sum(len(points.names) for points in result if points is not None) > MOST_POINTS:
         raise ManifestError(f"{path} has more than {MOST_POINTS:,} key points. Split the set.")
     return result, good
@@ -174,7 +184,7 @@ def _points(value: Any) -> Keypoints | None:
         points = _numbers(rows, width)
         if points is not None and len(points) and np.isfinite(points).all():
             seen = points if width == 3 else np.pad(points, ((0, 0), (0, 1)), constant_values=2)
-            return Keypoints(numbered(len(seen)), seen)
+            return Keypoints(default_point_names(len(seen)), seen)
     return None
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from earcli.data.formats.columns import Columns, Keypoints, Refuse, check_size, numbered
+from earcli.data.formats.columns import Columns, Keypoints, OnBadRow, check_size, default_point_names
 from earcli.data.images import SUFFIXES
 from earcli.errors import ManifestError
-from earcli.reading import read_plain, shown
+from earcli.untrusted.files import read_bounded, short_repr
 
 SIZE_LIMIT = 1 << 20
 
@@ -23,7 +23,7 @@ def read_pts(path: Path) -> Keypoints:
     """
     check_size(path, SIZE_LIMIT)
     try:
-        lines = read_plain(path, SIZE_LIMIT).decode("utf-8").splitlines()
+        lines = read_bounded(path, SIZE_LIMIT).decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path} is no PTS file ({type(error).__name__}: {error}).") from error
     points: list[list[float]] = []
@@ -41,7 +41,7 @@ def read_pts(path: Path) -> Keypoints:
                 x, y = map(float, line.split())
                 points.append([x - 1, y - 1, 2])
         except ValueError as error:
-            raise ManifestError(f"{path}, line {number}: {shown(line)}, wanted x and y of a point.") from error
+            raise ManifestError(f"{path}, line {number}: {short_repr(line)}, wanted x and y of a point.") from error
     if not points or not closed:
         raise ManifestError(f"{path}, line {len(lines)}: no points in braces, wanted {{, a line a point, }}.")
     if wanted is not None and wanted != len(points):
@@ -49,10 +49,10 @@ def read_pts(path: Path) -> Keypoints:
     array = np.array(points)
     if not np.isfinite(array).all():
         raise ManifestError(f"{path} has points that are not finite. Export it anew.")
-    return Keypoints(numbered(len(points)), array)
+    return Keypoints(default_point_names(len(points)), array)
 
 
-def read_pts_folder(folder: Path, refuse: Refuse) -> Columns:
+def read_pts_folder(folder: Path, refuse: OnBadRow) -> Columns:
     """Reads every `NAME.pts` of a folder, and of those below, with the picture of that name beside it.
 
     The box of an ear is the one around its points.

@@ -10,10 +10,10 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.data.formats.columns import MOST_ROWS, Columns, Refuse, check_size, finite_or_inf
+from earcli.data.formats.columns import MOST_ROWS, Columns, OnBadRow, check_size, nan_to_inf
 from earcli.errors import ManifestError
 from earcli.files import unguard_cell, write_csv
-from earcli.reading import shown
+from earcli.untrusted.files import short_repr
 
 SIZE_LIMIT = 1 << 30
 MOST_ROW = 1 << 20
@@ -24,7 +24,7 @@ HEADER = ("image_path", "x", "y", "width", "height", "subject", "checksum", "sou
 NO_BOX = (np.nan,) * 4
 
 
-def read_table(path: Path, refuse: Refuse) -> Columns:
+def read_table(path: Path, refuse: OnBadRow) -> Columns:
     """Reads a CSV with a header: `image_path` or `filename`, and optionally a box, `subject`, `checksum`, `source`.
 
     A box is `xmin,ymin,xmax,ymax`, `x,y,w,h` or `x,y,width,height` in pixels; four empty cells mean the whole picture.
@@ -72,7 +72,7 @@ def _numbered(reader: Any, lines: _Lines) -> Iterator[tuple[int, list[str]]]:
             yield reader.line_num, row
 
 
-def _read_rows(path: Path, header: list[str], rows: Iterator[tuple[int, list[str]]], refuse: Refuse) -> Columns:
+def _read_rows(path: Path, header: list[str], rows: Iterator[tuple[int, list[str]]], refuse: OnBadRow) -> Columns:
     name = next((name for name in PATH_NAMES if name in header), None)
     if name is None:
         found = ", ".join(name[:60] for name in header[:20]) or "nothing"
@@ -118,9 +118,9 @@ def _box_reader(places: list[int] | None) -> Callable[[list[str]], Sequence[floa
         except ValueError:
             if not any(text.strip() for text in texts):
                 return NO_BOX
-            raise ValueError(f"the box is {', '.join(map(shown, texts))}, wanted four numbers") from None
+            raise ValueError(f"the box is {', '.join(map(short_repr, texts))}, wanted four numbers") from None
         if any(value != value for value in values):
-            return [float(v) for v in finite_or_inf(np.array(values))]
+            return [float(v) for v in nan_to_inf(np.array(values))]
         return values
 
     return read

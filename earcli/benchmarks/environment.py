@@ -1,0 +1,49 @@
+"""What a bug report should say of the machine and the installation."""
+
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+import torchvision
+
+from earcli import __version__
+from earcli.config.teacher import TrainConfig
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow", "onnx", "onnxruntime")
+
+
+def environment(config: TrainConfig) -> dict[str, str]:
+    """Facts by name.
+
+    Args:
+        config: its precision chosen.
+    """
+    urls = {
+        config.resnet_version: torchvision.models.get_model_weights(config.resnet_version).DEFAULT.url,
+        "vgg16": torchvision.models.VGG16_Weights.IMAGENET1K_V1.url,
+    }
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    cached = [
+        f"{name} {'here' if (folder / url.rsplit('/', 1)[-1]).is_file() else 'not here'}" for name, url in urls.items()
+    ]
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return {
+        "ear": __version__,
+        "Python": f"{platform.python_version()}, {platform.system()} {platform.machine()}",
+        "packages": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
+        "CUDA devices": ", ".join(gpus) or "none",
+        "processors": f"{os.cpu_count()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
+        "precision": config.precision,
+        "free disk": f"{shutil.disk_usage(Path.cwd()).free / 2**30:.0f} GiB here",
+        "ImageNet weights": ", ".join(cached),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
