@@ -1,5 +1,7 @@
 """The errors that a user can cause and mend. Each message says what was found, what was wanted, what to do."""
 
+from pathlib import Path
+
 
 class EarError(Exception):
     """Base of every error that ends a command with one line and exit code 1."""
@@ -43,6 +45,19 @@ class ExportError(EarError):
 
 class SelfTestError(EarError):
     """A check of the installation failed."""
+
+
+class InterruptedTraining(Exception):  # noqa: N818 - not an error: the run can be resumed
+    """A signal stopped training.
+
+    Attributes:
+        signal_number: The signal.
+        last: The checkpoint to resume from; None if there is none yet.
+    """
+
+    def __init__(self, signal_number: int, last: Path | None) -> None:
+        super().__init__(f"stopped by signal {signal_number}")
+        self.signal_number, self.last = signal_number, last
 
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "could not create a primitive", "failed to map segment")

@@ -31,7 +31,7 @@ def check_resumable(checkpoint: Mapping[str, Any], path: Path, config: AnyRunCon
         raise wrong
     if not all(type(known.get(key)) is int and known[key] >= 0 for key in ("epochs_done", "steps_per_epoch")):
         raise wrong
-    if not all(type(known.get(key, 1)) is int and known.get(key, 1) > 0 for key in ("processes", "first_processes")):
+    if not all(type(known.get(key, 1)) is int and known.get(key, 1) > 0 for key in ("processes",)):
         raise wrong
     if not isinstance(moments, list) or len(moments) != 1 or not _are_moments(moments[0]):
         raise wrong

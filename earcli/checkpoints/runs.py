@@ -15,6 +15,8 @@ from earcli.untrusted.files import read_bounded
 if TYPE_CHECKING:
     from filelock import FileLock
 
+    from earcli.data.cache import Skipped
+
 Kind = Literal["teacher", "detector"]
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 METRICS_BYTES = 64 << 20
@@ -72,11 +74,11 @@ class RunFolder:
             )
         return run
 
-    def write_start(self, config: Knobs, skipped: Sequence[tuple[str, str]]) -> None:
+    def write_start(self, config: Knobs, skipped: Sequence["Skipped"]) -> None:
         """Writes what is known before the first step: `hparams.yaml`, and `skipped.csv` where pictures were left out.
 
         Args:
-            skipped: paths and reasons.
+            skipped: the pictures or labels that were left out, and why.
 
         Raises:
             RunError: the folder cannot be written.
@@ -84,7 +86,7 @@ class RunFolder:
         with atomic_write(self.path / "hparams.yaml") as temporary:
             temporary.write_text(config.to_yaml(), encoding="utf-8")
         if skipped:
-            rows = [{"path": path, "reason": reason} for path, reason in skipped]
+            rows = [{"path": item.path, "reason": item.reason} for item in skipped]
             write_records(self.path / "skipped.csv", rows)
 
     def claim(self) -> "FileLock":
@@ -162,14 +164,14 @@ def create_run(run_dir: Path, run_name: str) -> RunFolder:
             except FileExistsError:
                 number += 1
     except OSError as error:
-        raise RunError(f"{parent} cannot be written ({error.strerror}). Give another --run-dir.") from error
+        raise RunError(f"{parent} cannot be written ({error.strerror}). Give another `run_dir`.") from error
 
 
-def check_place(run_dir: Path, run_name: str) -> None:
-    """Refuses a place for a run before the work, that cannot be written or that TensorBoard cannot name.
+def check_run_folder(run_dir: Path, run_name: str) -> None:
+    """Checks before any work that run folders can be made.
 
     Raises:
-        RunError: it is such a place.
+        RunError: the folder cannot be written, or has a name that TensorBoard cannot handle.
     """
     try:
         str(run_dir / run_name).encode()
@@ -178,8 +180,8 @@ def check_place(run_dir: Path, run_name: str) -> None:
     check_writable(run_dir / run_name)
 
 
-def find_checkpoint(wanted: str, run_dir: Path, kind: Kind | None = "teacher") -> Path:
-    """The file that `--checkpoint` means: an existing path, or `last.ckpt` or `best` of the newest run that has one.
+def find_checkpoint(wanted: str, run_dir: Path, kind: Kind | None = None) -> Path:
+    """The file of a checkpoint: an existing path, or `last.ckpt` or `best` of the newest run that has one.
 
     Args:
         kind: what the run must have trained; None takes any.
@@ -188,7 +190,7 @@ def find_checkpoint(wanted: str, run_dir: Path, kind: Kind | None = "teacher") -
         CheckpointError: there is no such file; the message lists what there is.
     """
     if Path(wanted).is_file() or (Path(wanted).name == LAST and Path(wanted).with_name(PREVIOUS).is_file()):
-        return Path(wanted)  # in the second case open_checkpoint knows what to do
+        return Path(wanted)  # in the second case Checkpoint.open falls back
     runs = [RunFolder(path) for path in run_dir.glob("*/version_*") if path.is_dir()]
     runs = [run for run in runs if kind in (None, run.kind)]
     if wanted == LAST:
@@ -202,6 +204,6 @@ def find_checkpoint(wanted: str, run_dir: Path, kind: Kind | None = "teacher") -
     if not found:
         what, maker = ("a detector's ", "ear finetune") if kind == "detector" else ("", "ear train")
         raise CheckpointError(
-            f"No run in {run_dir} has {what}{wanted}. Train first ({maker}), or give --run-dir or a file."
+            f"No run in {run_dir} has {what}{wanted}. Train first ({maker}), or give `run_dir` or a file."
         )
     return max(found, key=lambda path: (path if path.is_file() else path.with_name(PREVIOUS)).stat().st_mtime)

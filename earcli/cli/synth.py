@@ -1,26 +1,16 @@
 """`ear synth`: draw labeled ears to try things on."""
 
-from pathlib import Path
-from typing import Annotated
+from rich.console import Console
 
-import typer
+from earcli.cli.command import command
+from earcli.reporting.console import print_line
+from earcli.tasks.synth import SynthResult
+from earcli.tasks.synth import synth as task
 
 
-def synth(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make; new or empty.")],
-    count: Annotated[int, typer.Option("--count", min=5, help="Ears to draw; a fifth are for validation.")] = 400,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything that varies.")] = 0,
-) -> None:
-    """Draw ears with known anatomy, landmarks and light."""
-    from rich.console import Console
-
-    from earcli.reporting.console import ProgressBar
-    from earcli.synthetic.dataset import write_set
-
-    console = Console()
-    with ProgressBar(console) as progress:
-        write_set(folder, count, seed, progress)
-    console.print(
-        f"{count} ears in {folder}: images/, train_teacher.npy, val_teacher.npy, factors.csv,", highlight=False
-    )
-    console.print("train_landmarks.coco.json, val_landmarks.coco.json (17 points and a box each)", highlight=False)
+@command(task, arguments=("folder",), as_json=False)
+def synth(console: Console, result: SynthResult) -> None:
+    names = ", ".join(path.name for path in (result.train_manifest, result.val_manifest))
+    labels = ", ".join(path.name for path in (result.train_landmarks, result.val_landmarks))
+    print_line(f"{result.count} ears in {result.folder}: images/, {names}, factors.csv,", console)
+    print_line(f"{labels} (17 points and a box each)", console)

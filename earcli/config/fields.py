@@ -14,7 +14,7 @@ from earcli.untrusted.files import read_bounded, short_repr
 MOST_BYTES, MOST_BRACKETS = 64 << 10, 100
 
 Check = Callable[[Any], str | None]
-"""Returns what was wanted, as words that follow "must be", or None when the value is fine."""
+"""Returns what a value must be, as words that follow "must be", or None if it is valid."""
 
 
 def knob(
@@ -58,9 +58,27 @@ def plain_name(value: str) -> str | None:
     return None if value and Path(value).name == value else "a plain folder name"
 
 
+def require(check: Check, **parameters: Any) -> None:
+    """Checks the parameters of a function; None always passes.
+
+    Raises:
+        ConfigError: A value fails the check.
+
+    >>> require(at_least(1), count=3, limit=None)
+    """
+    for name, value in parameters.items():
+        expected = check(value) if value is not None else None
+        if expected is not None:
+            raise ConfigError(f"`{name}` must be {expected}, got {value!r}.")
+
+
+def one_of(*choices: str) -> Check:
+    return lambda value: None if value in choices else f"one of {', '.join(choices)}"
+
+
 @dataclass(frozen=True)
 class Knobs:
-    """All knobs of one kind of run, flat: a field `latent_dim` is the flag `--latent-dim`.
+    """All knobs of one kind of run, flat.
 
     Attributes:
         GROUPS: the classes that the knobs come from, in the order in which they are shown.
@@ -80,7 +98,7 @@ class Knobs:
             if isinstance(value, float) and not math.isfinite(value):
                 wanted = "a finite number"
             if wanted is not None:
-                raise ConfigError(f"{flag(item.name)} must be {wanted}, got {value!r}.")
+                raise ConfigError(f"`{item.name}` must be {wanted}, got {value!r}.")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> Self:
@@ -99,7 +117,7 @@ class Knobs:
             ConfigError: an unknown preset, or a value that a knob cannot have.
         """
         if preset not in cls.PRESETS:
-            raise ConfigError(f"--preset must be one of {', '.join(cls.PRESETS)}, got {preset!r}.")
+            raise ConfigError(f"`preset` must be one of {', '.join(cls.PRESETS)}, got {preset!r}.")
         return cls(**{**cls.PRESETS[preset], **from_file, **from_flags})
 
     @classmethod
@@ -114,19 +132,19 @@ class Knobs:
         try:
             text = read_bounded(path, MOST_BYTES).decode("utf-8")
             if text.count("[") + text.count("{") > MOST_BRACKETS:  # each takes as long as all before it
-                raise ConfigError(f"--config {path} must hold `name: value` lines, got lists in lists.")
+                raise ConfigError(f"`config` {path} must hold `name: value` lines, got lists in lists.")
             if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-                raise ConfigError(f"--config {path} refers to itself (*name), which a few lines could do without end.")
+                raise ConfigError(f"`config` {path} refers to itself (*name), which a few lines could do without end.")
             values = yaml.safe_load(text)
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"--config {path} cannot be read: {error}.") from error
+            raise ConfigError(f"`config` {path} cannot be read: {error}.") from error
         except ConfigError:
             raise
         except Exception as error:  # PyYAML raises anything, from its own errors to those of int() and of dates
-            raise ConfigError(f"--config {path} is not YAML: {' '.join(str(error).split())[:200]}.") from error
+            raise ConfigError(f"`config` {path} is not YAML: {' '.join(str(error).split())[:200]}.") from error
         if not isinstance(values, dict):
-            raise ConfigError(f"--config {path} must hold `name: value` lines, got {type(values).__name__}.")
-        return cls.parse_values(values, f"--config {path}")
+            raise ConfigError(f"`config` {path} must hold `name: value` lines, got {type(values).__name__}.")
+        return cls.parse_values(values, f"`config` {path}")
 
     @classmethod
     def parse_values(cls, values: Mapping[Any, Any], source: str) -> dict[str, Any]:
@@ -155,11 +173,6 @@ class Knobs:
 
         text: str = yaml.safe_dump(self.to_dict(), sort_keys=False)
         return text
-
-
-def flag(name: str) -> str:
-    """The flag of a knob: `latent_dim` is `--latent-dim`."""
-    return "--" + name.replace("_", "-")
 
 
 def _typed(value: Any, wanted: Any, where: str) -> Any:

@@ -43,18 +43,17 @@ class Facts:
         cls, config: TrainConfig | FinetuneConfig, checkpoint: Path, fingerprint: str, part: str, precision: str
     ) -> Self:
         if isinstance(config, FinetuneConfig):
-            (latent_dim, _, resnet_version), size = config.architecture, config.shape[0]
-            points = ",".join(config.point_names)
+            teacher, size, points = config.teacher_config, config.side, ",".join(config.point_names)
         else:
-            latent_dim, resnet_version, size, points = config.latent_dim, config.resnet_version, config.image_size, ""
+            teacher, size, points = config, config.image_size, ""
         place = checkpoint.absolute().parent
         run = "/".join(place.parts[-3:-1]) if place.name == "checkpoints" else ""
         return cls(
             part,
             precision,
             size,
-            latent_dim,
-            resnet_version,
+            teacher.latent_dim,
+            teacher.resnet_version,
             fingerprint,
             run,
             checkpoint.name,

@@ -7,9 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from earcli.checkpoints.weights import checkpoint_config, model_state, read_checkpoint
 from earcli.config.detector import FinetuneConfig
-from earcli.errors import CheckpointError
 from earcli.models.blocks import conv3x3
 from earcli.models.decoder import EarDecoder
 from earcli.models.encoder import EarEncoder
@@ -126,29 +124,21 @@ class EarDetector(nn.Module):
         return cls(teacher.encoder, teacher.decoder, num_landmarks, freeze_encoder)
 
     @classmethod
-    def load_from_checkpoint(cls, path: str | Path) -> Self:
+    def load_from_checkpoint(cls, path: str | Path) -> "EarDetector":
         """The detector of a checkpoint that `ear finetune` wrote, in eval mode, on the CPU.
 
         Raises:
-            CheckpointError: the file is missing, damaged, of another version, no detector's, or would run code.
+            CheckpointError: The file is missing, damaged, of another version or kind, or would run code.
         """
-        checkpoint = read_checkpoint(path, "detector")
-        config = checkpoint_config(checkpoint, path, FinetuneConfig)
-        if not config.is_settled:
-            raise CheckpointError(
-                f"{path} lacks knobs of its architecture. Only checkpoints that ear wrote can be read."
-            )
-        with torch.device("meta"):  # a checkpoint that claims to be huge is found out before memory is taken
-            state = model_state(checkpoint, path, cls.untrained(config))
-        model = cls.untrained(config)
-        model.load_state_dict(state)
-        return model.eval()
+        from earcli.checkpoints.checkpoint import Checkpoint  # which imports this module
+
+        return Checkpoint.open(path, "detector").detector()
 
     @classmethod
     def untrained(cls, config: FinetuneConfig) -> Self:
         """A detector of a configuration whose architecture is settled, with random weights."""
-        teacher = EarVAE(*config.architecture)
-        return cls(teacher.encoder, teacher.decoder, config.shape[1], config.freeze_encoder)
+        teacher = EarVAE.untrained(config.teacher_config)
+        return cls(teacher.encoder, teacher.decoder, config.num_landmarks, config.freeze_encoder)
 
 
 def _project(channels: int, width: int) -> nn.Sequential:

@@ -1,16 +1,12 @@
 """The teacher: a variational autoencoder of ear crops."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
-from earcli.checkpoints.safetensors_folder import read_folder
-from earcli.checkpoints.weights import MODEL_PREFIX, checkpoint_config, model_state, read_checkpoint
 from earcli.config.teacher import TrainConfig
-from earcli.errors import CheckpointError
 from earcli.models.decoder import EarDecoder
 from earcli.models.encoder import EarEncoder, Posterior
 
@@ -73,33 +69,23 @@ class EarVAE(nn.Module):
         return cls(config.latent_dim, config.image_size, config.resnet_version, config.freeze_layers)
 
     @classmethod
-    def load_from_checkpoint(cls, path: str | Path) -> Self:
-        """The model of a training checkpoint, in eval mode, on the CPU; the averaged weights where it has them.
+    def load_from_checkpoint(cls, path: str | Path) -> "EarVAE":
+        """The teacher of a training checkpoint, in eval mode, on the CPU; its averaged weights where it has them.
 
         Raises:
-            CheckpointError: the file is missing, damaged, of another version, not one of `ear`'s, or would run code.
+            CheckpointError: The file is missing, damaged, of another version or kind, or would run code.
         """
-        checkpoint = read_checkpoint(path)
-        return cls._filled(checkpoint_config(checkpoint, path, TrainConfig), checkpoint, path)
+        from earcli.checkpoints.checkpoint import Checkpoint  # which imports this module
+
+        return Checkpoint.open(path, "teacher").teacher()
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """The model of a local folder that `ear export --format safetensors` wrote, in eval mode, on the CPU.
+    def from_pretrained(cls, folder: str | Path) -> "EarVAE":
+        """The teacher of a local folder that `ear export --format safetensors` wrote, in eval mode, on the CPU.
 
         Raises:
-            CheckpointError: a file is missing or damaged, or holds only a part of a teacher.
+            CheckpointError: A file is missing or damaged, or the folder holds only a part of a teacher.
         """
-        config, facts, state = read_folder(Path(folder))
-        if facts.get("part") != "vae":
-            raise CheckpointError(f"{folder} holds only the {facts.get('part')}. Export the teacher with --part vae.")
-        return cls._filled(
-            config, {"state_dict": {MODEL_PREFIX + name: value for name, value in state.items()}}, folder
-        )
+        from earcli.checkpoints.safetensors_folder import load_teacher  # which imports this module
 
-    @classmethod
-    def _filled(cls, config: TrainConfig, checkpoint: Mapping[str, Any], path: str | Path) -> Self:
-        with torch.device("meta"):  # a checkpoint that claims to be huge is found out before memory is taken
-            state = model_state(checkpoint, path, cls.untrained(config))
-        model = cls.untrained(config)
-        model.load_state_dict(state)
-        return model.eval()
+        return load_teacher(Path(folder))

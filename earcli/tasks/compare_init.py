@@ -66,8 +66,8 @@ def run_comparison(
     (varied, kept), (plain, _) = (
         view_dataset(
             labels,
-            first.shape[0],
-            first.seen_margin,
+            first.side,
+            first.view_margin,
             vary=vary,
             folder=first.run_dir / ".cache",
             workers=first.num_workers,

@@ -67,11 +67,11 @@ def evaluate_detector(path: Path, request: Request) -> None:
         place = detector.results(request.output, "evaluation")
         with replacing_folder(place, FILES) as folder:
             root = request.root_dir or (config.root_dir if request.manifest is None else None)
-            labels = read_labels(source, root, config.shape[1])
+            labels = read_labels(source, root, config.num_landmarks)
             dataset, labels = view_dataset(
                 labels,
-                config.shape[0],
-                config.seen_margin,
+                config.side,
+                config.view_margin,
                 vary=False,
                 folder=detector.cache(request.run_dir) / ".cache",
                 workers=request.num_workers,
@@ -117,7 +117,7 @@ def _metrics(findings: DetectionResults, detector: Detector, request: Request) -
     if "nme" in metrics and request.normalize == "box":
         try:
             config = detector.config
-            train = read_labels(config.train_manifest, config.root_dir, config.shape[1])
+            train = read_labels(config.train_manifest, config.root_dir, config.num_landmarks)
         except EarError:
             return metrics  # what it is compared with informs; the detector can be measured without
         metrics["nme_of_mean_shape"] = float(np.nanmean(mean_shape_nme(findings, train)))
@@ -152,7 +152,7 @@ def _write(
         "detector": str(detector.path),
         "labels": source,
         "ears": f"{int(labels.has_ear.sum())} ({len(labels.skipped)} left out)",
-        "points": f"{config.shape[1]}; NME in {_unit(normalize)}",
+        "points": f"{config.num_landmarks}; NME in {_unit(normalize)}",
         "ear": __version__,
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }

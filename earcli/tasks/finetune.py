@@ -60,7 +60,7 @@ def labels_of(config: FinetuneConfig, report: Report) -> tuple[Labels, Labels]:
         DataError: they cannot be used, or have other points than each other.
     """
     train = read_labels(config.train_manifest, config.root_dir, config.landmarks, config.backgrounds)
-    train = (train.alone() if config.seen_margin is None else train).limit(config.labels, config.seed)
+    train = (train.alone() if config.view_margin is None else train).limit(config.labels, config.seed)
     val = read_labels(config.val_manifest, config.root_dir, len(train.names))
     if train.names != val.names and default_point_names(len(train.names)) not in (train.names, val.names):
         other = next((a, b) for a, b in zip(val.names, train.names, strict=True) if a != b)
@@ -118,7 +118,7 @@ def read_start_trunk(config: FinetuneConfig) -> dict[str, Tensor]:
         ConfigError: --weights names none.
         WeightsError: they are missing or do not fit.
     """
-    trunk = read_trunk(config.architecture[2], config.weights)
+    trunk = read_trunk(config.teacher_config.resnet_version, config.weights)
     if trunk is None:
         raise ConfigError("--init imagenet wants --weights imagenet or a file, got none. Give --init none.")
     return trunk
@@ -137,8 +137,8 @@ def fit(
     sets = [
         view_dataset(
             labels,
-            config.shape[0],
-            config.seen_margin,
+            config.side,
+            config.view_margin,
             vary=vary,
             folder=cache,
             workers=workers,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor
 from earcli.config.teacher import AUTO, AnyRunConfig
 from earcli.data.batches import PixelDataset
 from earcli.errors import ConfigError
-from earcli.training.world_size import Config, Processes
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from earcli.training.module import EarModule
 
 STEPS = 3
+Config = TypeVar("Config", bound=AnyRunConfig)
 
 
 def check_batch_size(config: AnyRunConfig) -> None:
@@ -37,13 +37,13 @@ def check_batch_size(config: AnyRunConfig) -> None:
 
 
 def largest_batch(
-    config: Config, trainer: "Trainer", make: "Callable[[Config, Processes], tuple[EarModule, PixelDataModule]]"
+    config: Config, trainer: "Trainer", make: "Callable[[Config, int], tuple[EarModule, PixelDataModule]]"
 ) -> int:
     """The most pictures with which some steps and a validation fit, less Lightning's margin of 5%; at most the set.
 
     Args:
         trainer: one for this search alone; its folder takes a checkpoint for as long.
-        make: gives what is trained, and the data.
+        make: gives what is trained, and the data, for a number of processes.
 
     Raises:
         ConfigError: there is no CUDA, or there are several devices.
@@ -53,7 +53,7 @@ def largest_batch(
     check_batch_size(config)
     if trainer.world_size > 1:
         raise ConfigError("--batch-size auto knows one device. Find it with --devices 1, then give the number.")
-    module, data = make(replace(config, batch_size=1), Processes.of(None, 1))
+    module, data = make(replace(config, batch_size=1), 1)
     data.length = STEPS * config.accumulate  # batches in an epoch, at whose end it validates
     most = len(data.train)
     # Lightning never goes down from a size that the set does not fill, and returns the largest allowed one untried

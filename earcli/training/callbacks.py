@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from pytorch_lightning import Callback, Trainer
 from torch.utils.tensorboard import SummaryWriter
 
-from earcli.checkpoints.runs import RunFolder, create_run
+from earcli.checkpoints.checkpoint import FORMAT_VERSION, Checkpoint
+from earcli.checkpoints.runs import create_run
 from earcli.checkpoints.weights import AVERAGE_PREFIX, MODEL_PREFIX
 from earcli.config.teacher import AnyRunConfig
-from earcli.errors import RunError
+from earcli.data.cache import Skipped
+from earcli.errors import InterruptedTraining, RunError
 from earcli.files import remove_temporaries
 from earcli.reporting.plots import save_image
-from earcli.startup import lap
+from earcli.reporting.reporter import Reporter
 from earcli.training.checkpoint_io import keep_best
 from earcli.training.distributed import max_across_ranks
 from earcli.training.health import check_finite
@@ -29,23 +31,6 @@ from earcli.training.module import EarModule
 
 CHECK_EVERY = 50
 STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
-class Reporter(Protocol):
-    """Who is told how training goes."""
-
-    def progress(self, what: str, done: int, total: int) -> None: ...
-
-    def epoch(self, record: dict[str, float]) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-
-class InterruptedTraining(Exception):  # noqa: N818 - no error: the run can be resumed
-    """A signal stopped training. `last` is the checkpoint to resume from; None when there is none yet."""
-
-    def __init__(self, signal_number: int, last: Path | None) -> None:
-        self.signal_number, self.last = signal_number, last
 
 
 class Bookkeeper(Callback):
@@ -59,14 +44,15 @@ class Bookkeeper(Callback):
     """
 
     def __init__(
-        self, config: AnyRunConfig, skipped: Sequence[tuple[str, str]], reporter: Reporter, run: RunFolder | None
+        self, config: AnyRunConfig, skipped: Sequence[Skipped], reporter: Reporter, resumed: Checkpoint | None
     ) -> None:
-        self.config, self.skipped, self.reporter, self.run = config, skipped, reporter, run
+        self.config, self.skipped, self.reporter, self.resumed = config, skipped, reporter, resumed
+        self.run = None if resumed is None else resumed.run
         self.writer: SummaryWriter | None = None
         self.claim: FileLock | None = None
         self.busy = self.waited = 0.0
         self.batches = 0
-        self.stepped = self.begun = False
+        self.begun = False
 
     def setup(self, trainer: Trainer, module: Any, stage: str) -> None:
         if self.run is None:
@@ -88,6 +74,8 @@ class Bookkeeper(Callback):
 
     def on_train_start(self, trainer: Trainer, module: Any) -> None:
         self.begun = True
+        if self.resumed is not None:
+            self.resumed.release()
         self.mark = time.perf_counter()
         if trainer.is_global_zero and self.run is not None:
             with self.writing():
@@ -103,9 +91,6 @@ class Bookkeeper(Callback):
     def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.busy += self._lap()
         self.batches += 1
-        if not self.stepped:
-            lap("first step")
-            self.stepped = True
         self.reporter.progress("training", batch_idx + 1, int(trainer.num_training_batches))
 
     def on_validation_batch_end(
@@ -228,6 +213,7 @@ def slim_checkpoint(module: EarModule, record: dict[str, float]) -> dict[str, An
     """Weights and hyper-parameters only: the average where there is one."""
     prefix = AVERAGE_PREFIX if module.average is not None else MODEL_PREFIX
     return {
+        "format_version": FORMAT_VERSION,
         "state_dict": {prefix + name: value for name, value in module.network.state_dict().items()},
         "hyper_parameters": dict(module.hparams),
         "record": record,

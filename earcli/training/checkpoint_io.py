@@ -9,8 +9,8 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.distributed import DistError
 
+from earcli.checkpoints.checkpoint import Checkpoint
 from earcli.checkpoints.runs import PREVIOUS, BestCheckpoint, RunFolder
-from earcli.checkpoints.weights import read_checkpoint
 from earcli.errors import CheckpointError, is_out_of_memory
 from earcli.files import atomic_write
 
@@ -42,8 +42,9 @@ def write_checkpoint(content: dict[str, Any], path: Path, before: Path | None = 
 class SafeCheckpointIO(TorchCheckpointIO):
     """Lightning's door to checkpoint files; what one replaces stays as `previous.ckpt`, if it is known to be sound."""
 
-    def __init__(self) -> None:
+    def __init__(self, resumed: Checkpoint | None = None) -> None:
         super().__init__()
+        self.resumed = resumed
         self.sound: Path | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -53,9 +54,11 @@ class SafeCheckpointIO(TorchCheckpointIO):
         self.sound = path
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        content = read_checkpoint(path, None)
-        self.sound = Path(path).absolute()
-        return content
+        resumed = self.resumed
+        if resumed is None or resumed.path != Path(path):
+            resumed = Checkpoint.open(path)  # one that Lightning wrote itself, while it looked for the batch size
+        self.sound = resumed.path.absolute()
+        return dict(resumed.content)
 
 
 @contextmanager

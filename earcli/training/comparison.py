@@ -19,6 +19,7 @@ from earcli.data.batches import PixelDataset
 from earcli.errors import ConfigError
 from earcli.metrics.intervals import bootstrap_interval
 from earcli.models.detector import EarDetector
+from earcli.reporting.reporter import SILENT
 from earcli.training.loop import train_detector
 
 Rows = NDArray[np.int64]
@@ -57,14 +58,6 @@ class Trial:
     ears: Rows
     nme: NDArray[np.float64]
     iou: NDArray[np.float64]
-
-
-class _Silent:
-    def progress(self, what: str, done: int, total: int) -> None: ...
-
-    def epoch(self, record: dict[str, float]) -> None: ...
-
-    def note(self, text: str) -> None: ...
 
 
 def divide(groups: Rows, plan: Plan) -> Iterator[tuple[int, int, Rows, Rows]]:
@@ -130,7 +123,7 @@ def _trial(
     with TemporaryDirectory() as folder:
         model, settled = make(replace(config, run_dir=Path(folder)))
         sets = varied.subset(rows), plain.subset(test)
-        _, module = train_detector(settled, model, *sets, (), _Silent())
+        _, module = train_detector(settled, model, *sets, (), SILENT)
     found = DetectionResults.joined(module.found)
     return Trial(name, budget, config.seed, fold, test, found.nme(), found.iou())
 

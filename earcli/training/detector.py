@@ -57,7 +57,7 @@ class DetectorModule(EarModule):
     def training_step(self, batch: ViewBatch, batch_idx: int) -> Tensor:
         total = len(batch["pixels"]) * world_size()
         generator = self.generator(TRAIN_STREAM, self.current_epoch, batch_idx, total)
-        images, target = show(batch, self.config.shape[0], STRENGTHS[self.config.augment], generator)
+        images, target = show(batch, self.config.side, STRENGTHS[self.config.augment], generator)
         losses = self.losses(self.model(images), target, total)
         self.note_step(losses.terms, losses.total)
         loss: Tensor = losses.total
@@ -83,7 +83,7 @@ class DetectorModule(EarModule):
         self.found = []
 
     def validation_step(self, batch: ViewBatch, batch_idx: int) -> None:
-        images, target = show(batch, self.config.shape[0], None)
+        images, target = show(batch, self.config.side, None)
         detection = self.network(images)
         losses = self.losses(detection, target, sum_across_ranks(len(images), self.device))
         self.add({"loss": losses.total, **losses.terms}, len(images))

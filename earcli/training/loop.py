@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
@@ -16,17 +15,17 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping
 from torch import Tensor
 
+from earcli.checkpoints.checkpoint import Checkpoint
 from earcli.checkpoints.runs import RunFolder
-from earcli.checkpoints.weights import read_checkpoint
 from earcli.config.detector import FinetuneConfig
 from earcli.config.teacher import AUTO, AnyRunConfig, TrainConfig
 from earcli.data.batches import PixelDataset, count_full_batches, crop_dataset
-from earcli.data.cache import Crops
+from earcli.data.cache import Crops, Skipped
 from earcli.errors import ConfigError, TrainingError, is_out_of_memory
 from earcli.models.detector import EarDetector
-from earcli.startup import lap
+from earcli.reporting.reporter import Reporter
 from earcli.training.batch_size import largest_batch
-from earcli.training.callbacks import Bookkeeper, GracefulStop, Reporter
+from earcli.training.callbacks import Bookkeeper, GracefulStop
 from earcli.training.checkpoint_io import SafeCheckpointIO, translate_restore_errors
 from earcli.training.datamodule import PixelDataModule
 from earcli.training.detector import DetectorModule
@@ -35,9 +34,9 @@ from earcli.training.launcher import linked_processes
 from earcli.training.memory import retain_freed_memory
 from earcli.training.module import EarModule
 from earcli.training.teacher import TeacherModule
-from earcli.training.world_size import Config, Processes
 
 Module = TypeVar("Module", bound=EarModule)
+Config = TypeVar("Config", bound=AnyRunConfig)
 STRATEGIES = ("auto", "ddp")
 EXPECTED_WARNINGS = (
     ".*does not have many workers.*",  # batches are read from one file
@@ -63,7 +62,7 @@ def train_teacher(
     val: Crops,
     pretrained: Pretrained,
     reporter: Reporter,
-    resume: tuple[RunFolder, Path] | None = None,
+    resume: Checkpoint | None = None,
 ) -> tuple[RunFolder, TeacherModule]:
     """Trains in a new run folder, or goes on in an old one, from one of its complete checkpoints.
 
@@ -75,15 +74,14 @@ def train_teacher(
         InterruptedTraining: a signal stopped it.
     """
 
-    def make(config: TrainConfig, processes: Processes) -> tuple[TeacherModule, PixelDataModule]:
-        length = processes.batches(count_full_batches(len(train), config.batch_size * processes.first))
+    def make(config: TrainConfig, processes: int) -> tuple[TeacherModule, PixelDataModule]:
+        length = count_full_batches(len(train), config.batch_size * processes)
         steps = math.ceil(length / config.accumulate)
         module = TeacherModule(config, steps, pretrained.trunk, pretrained.vgg, val)
         apply_switches(module.model, config)
         return module, PixelDataModule(crop_dataset(train), crop_dataset(val), config.batch_size, config.seed, length)
 
-    skipped = [(item.path, item.reason) for item in train.skipped + val.skipped]
-    return fit(config, make, skipped, reporter, resume)
+    return fit(config, make, [*train.skipped, *val.skipped], reporter, resume)
 
 
 def train_detector(
@@ -91,9 +89,9 @@ def train_detector(
     model: EarDetector,
     train: PixelDataset,
     val: PixelDataset,
-    skipped: Sequence[tuple[str, str]],
+    skipped: Sequence[Skipped],
     reporter: Reporter,
-    resume: tuple[RunFolder, Path] | None = None,
+    resume: Checkpoint | None = None,
 ) -> tuple[RunFolder, DetectorModule]:
     """Trains a detector on windows of labeled pictures, in a new run folder or, to go on, in an old one.
 
@@ -105,8 +103,8 @@ def train_detector(
         ConfigError, RunError, TrainingError, InterruptedTraining: see `train_teacher`.
     """
 
-    def make(config: FinetuneConfig, processes: Processes) -> tuple[DetectorModule, PixelDataModule]:
-        length = processes.batches(config.epoch_steps)
+    def make(config: FinetuneConfig, processes: int) -> tuple[DetectorModule, PixelDataModule]:
+        length = config.epoch_steps
         data = PixelDataModule(train, val, config.batch_size, config.seed, length)
         return DetectorModule(config, model, math.ceil(length / config.accumulate), val), data
 
@@ -115,45 +113,39 @@ def train_detector(
 
 def fit(
     config: Config,
-    make: Callable[[Config, Processes], tuple[Module, PixelDataModule]],
-    skipped: Sequence[tuple[str, str]],
+    make: Callable[[Config, int], tuple[Module, PixelDataModule]],
+    skipped: Sequence[Skipped],
     reporter: Reporter,
-    resume: tuple[RunFolder, Path] | None,
+    resume: Checkpoint | None,
 ) -> tuple[RunFolder, Module]:
     """Runs Lightning in a new run folder, or goes on in an old one.
 
     Args:
-        make: gives what is trained, and the data, once it is known how many processes there are; its configuration
-            may accumulate more or fewer batches.
+        make: gives what is trained, and the data, for a number of processes.
         skipped: the pictures that were left out, and why.
 
     Raises:
         ConfigError, DataError, RunError, TrainingError, InterruptedTraining: see `train_teacher`.
     """
     retain_freed_memory()
-    run, checkpoint = resume or (None, None)
     if config.batch_size == AUTO:
         with quiet_lightning(), TemporaryDirectory() as folder:
             config = replace(config, batch_size=largest_batch(config, make_trainer(config, [], folder), make))
         reporter.note(f"--batch-size auto: {config.batch_size} is the most that fits")
     seed_everything(config.seed, verbose=False)
-    keeper = Bookkeeper(config, skipped, reporter, run)
+    keeper = Bookkeeper(config, skipped, reporter, resume)
     stop = GracefulStop(keeper)
     callbacks: list[Callback] = [keeper, stop]
     if config.early_stopping:
         callbacks.append(EarlyStopping("val/loss", patience=config.patience))
     try:
         with quiet_lightning():
-            trainer = make_trainer(config, callbacks)
-            saved = None if checkpoint is None else read_checkpoint(checkpoint, None)["ear"]
-            processes = Processes.of(saved, trainer.world_size)
-            del saved  # a memory map would keep the file on the disk when it is replaced
-            keeper.config = config = processes.settle(config, reporter.note)
-            trainer.accumulate_grad_batches = config.accumulate
-            module, data = make(config, processes)
-            lap("model")
-            with translate_restore_errors(checkpoint, lambda: keeper.begun), linked_processes(trainer):
-                trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            trainer = make_trainer(config, callbacks, resumed=resume)
+            check_processes(trainer.world_size, resume)
+            module, data = make(config, trainer.world_size)
+            path = None if resume is None else resume.path
+            with translate_restore_errors(path, lambda: keeper.begun), linked_processes(trainer):
+                trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -167,7 +159,23 @@ def fit(
     return keeper.run, module
 
 
-def make_trainer(config: AnyRunConfig, callbacks: list[Callback], folder: str | None = None) -> Trainer:
+def check_processes(count: int, resumed: Checkpoint | None) -> None:
+    """Checks that a run resumes on as many processes as it had.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    before = count if resumed is None else resumed.content["ear"].get("processes", 1)
+    if count != before:
+        raise ConfigError(
+            f"The run had {before} processes in all and would now have {count}. "
+            "Give `devices` and `num_nodes` as they were."
+        )
+
+
+def make_trainer(
+    config: AnyRunConfig, callbacks: list[Callback], folder: str | None = None, resumed: Checkpoint | None = None
+) -> Trainer:
     """Lightning's trainer for a configuration whose precision is chosen.
 
     Args:
@@ -192,7 +200,7 @@ def make_trainer(config: AnyRunConfig, callbacks: list[Callback], folder: str | 
             sync_batchnorm=torch.cuda.is_available(),  # there is none on a CPU; one process alone has nothing to share
             callbacks=callbacks,
             default_root_dir=folder,
-            plugins=[SafeCheckpointIO()],
+            plugins=[SafeCheckpointIO(resumed)],
             logger=False,  # one CSV row an epoch, also after a resume: Bookkeeper writes it
             enable_checkpointing=False,
             enable_progress_bar=False,

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
+from earcli.checkpoints.checkpoint import FORMAT_VERSION
 from earcli.config.teacher import AnyRunConfig
 from earcli.errors import DataError
 from earcli.randomness import SharedGenerator
 from earcli.training.distributed import all_reduce_sums, world_size
 from earcli.training.optimizer import AdamW
-from earcli.training.world_size import Processes
 
 TRAIN_STREAM, VAL_STREAM = 0, 1
 SUSPECTS = ("loss", "gradient")
@@ -54,7 +54,6 @@ class EarModule(LightningModule):
         self.sums: dict[str, Tensor] = {}
         self.first_bad = torch.full((4,), -1)
         self.batch_number = 0
-        self.first_processes: int | None = None
 
     @property
     def network(self) -> nn.Module:
@@ -152,13 +151,12 @@ class EarModule(LightningModule):
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / (total - warmup))))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        processes = self.trainer.world_size
+        checkpoint["format_version"] = FORMAT_VERSION
         checkpoint["ear"] = {
             "sums": all_reduce_sums(self.sums),
             "steps_per_epoch": self.steps_per_epoch,
             "epochs_done": epochs_done(self.trainer),
-            "processes": processes,
-            "first_processes": self.first_processes or processes,
+            "processes": self.trainer.world_size,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -168,9 +166,6 @@ class EarModule(LightningModule):
                 f"The run had {saved['steps_per_epoch']} steps an epoch, now it would have {self.steps_per_epoch}: "
                 "the training set has changed. Start a new run."
             )
-        processes = Processes.of(saved, self.trainer.world_size)
-        processes.convert(checkpoint["loops"])  # Lightning restores its loops from there after this
-        self.first_processes = processes.first
         if self.global_rank == 0:
             self.sums = {name: value.to(self.device) for name, value in saved["sums"].items()}
 
