@@ -1,12 +1,39 @@
 """Running `ear` in this process, and what a failure must look like."""
 
+import re
+
+import typer
 from typer.testing import CliRunner, Result
 
 from earcli.cli.app import app
 
+APP = typer.main.get_command(app)
+
 
 def ear(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
+    """Runs a command; no error message may name a flag that its command does not have."""
+    words = [str(a) for a in arguments]
+    result = CliRunner().invoke(app, words)
+    if result.exit_code == 1:
+        check_flags(words, result.stderr)
+    return result
+
+
+def check_flags(words: list[str], message: str) -> None:
+    """Every flag in an error message is one of the command that ran, or of the `ear` command named before it."""
+    own = flags_of(words)
+    for name, rest in re.findall(r"(\bear (?:bench )?[a-z-]+)?((?:(?!\bear [a-z]).)*)", message):
+        known = flags_of(name.split()[1:]) if name else own
+        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest))
+        assert named <= known | own, f"{sorted(named - known - own)} in: {message}"
+
+
+def flags_of(words: list[str]) -> set[str]:
+    command = APP
+    for word in words[:2]:
+        if word in getattr(command, "commands", {}):
+            command = command.commands[word]  # type: ignore[attr-defined]
+    return {flag for parameter in command.params for flag in parameter.opts} | {"--help"}
 
 
 def fails(result: Result, *parts: str) -> None:

@@ -1,0 +1,52 @@
+"""The Python API: every command is a function that returns its result and prints nothing."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+import earcli
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "docs" / "examples").glob("*.py"))
+
+
+def test_the_whole_way_in_one_process_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ears = earcli.synth("ears", count=40)
+    sets = {"train_manifest": str(ears.train_manifest), "val_manifest": ears.val_manifest}
+    run = earcli.train(preset="tiny", epochs=1, latent_dim=16, precision="32", **sets)
+    assert run.best.is_file()
+    assert run.metrics["val/psnr"] > 5
+    run = earcli.resume(run.last, epochs=2)
+    assert run.metrics["epoch"] == 1
+    evaluation = earcli.evaluate(checkpoint=run.best)
+    assert evaluation.metrics["reconstruction"]["psnr"]["value"] > 5
+    assert (evaluation.output / "report.html").is_file()
+    eigenears = earcli.eigenears(checkpoint=run.last, components=3)
+    assert len(eigenears.components) == 3
+    exported = earcli.export(checkpoint=run.best)
+    assert exported.path.suffix == ".onnx"
+    index = earcli.embed(["ears/images"], "ears.npz", checkpoint=run.best)
+    assert (index.count, index.dimensions) == (40, 16)
+    result = earcli.search(index.output, ["ears/images/ear_00003.jpg"], k=2, checkpoint=run.best)
+    assert len(result.queries[0]["neighbors"]) == 2
+    labels = {"train_manifest": ears.train_landmarks, "val_manifest": ears.val_landmarks}
+    detector = earcli.finetune(preset="tiny", epochs=1, epoch_steps=2, batch_size=4, checkpoint=run.best, **labels)
+    assert detector.metrics["val/nme"] < 1
+    prediction = earcli.predict(["ears/images"], checkpoint=detector.best)
+    assert prediction.pictures == 40
+    assert (prediction.output / "predictions.json").is_file()
+    checked = earcli.check([ears.train_manifest, ears.val_manifest])
+    assert checked.ears == 40
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda p: p.stem)
+def test_the_examples_run(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(script))
+    assert capsys.readouterr().out
