@@ -36,7 +36,7 @@ from earcli.losses.perceptual import random_vgg
 from earcli.models.encoder import Posterior
 from earcli.models.vae import EarVAE
 from earcli.randomness import SharedGenerator
-from earcli.startup import first_process
+from earcli.reporting.console import is_main_process
 from earcli.training import execution as switches
 from earcli.training import loop as trainer
 from earcli.training.launcher import linked_processes
@@ -114,7 +114,7 @@ def test_one_process_of_all_machines_talks(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert first_process() is talks
+    assert is_main_process() is talks
 
 
 # -- another number of processes

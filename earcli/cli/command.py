@@ -1,4 +1,4 @@
-"""From a task and a function that shows its result to a Typer command."""
+"""Builds a Typer command from a task and a function that shows the task's result."""
 
 import functools
 import inspect
@@ -30,36 +30,36 @@ def command(
     call: Call | None = None,
     as_json: bool = True,
 ) -> Callable[[Show], Callable[..., None]]:
-    """Makes a command of the function that shows a task's result.
+    """Turns the function that shows a task's result into a command.
 
     The command has an option for each parameter of the task, for each knob, and for each keyword-only parameter of
     `show`, which is called as `show(console, result, **options)`.
 
     Args:
+        task: The function that does the work and returns the result.
         arguments, short: See `task_options`.
-        knobs, resumable_only: See `knob_options`; the knobs that were given are passed to the task as keywords.
-        call: Called as `call(values, options, reporter=...)` in place of the task; returns its result, or None to show
+        knobs, resumable_only: See `knob_options`; only knobs that the user gives are passed to the task, as keywords.
+        call: Called as `call(values, options, reporter=...)` in place of the task; returns the result, or None to show
             nothing.
         as_json: Whether the command has `--json`, which prints `result.to_dict()`.
     """
 
     def decorate(show: Show) -> Callable[..., None]:
-        own = task_options(task, arguments, short or {})
-        flat = knob_options(knobs, resumable_only)
-        extra = [p for p in inspect.signature(show).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
-        common = [_flag_parameter("debug", DEBUG), *([_flag_parameter("as_json", AS_JSON)] if as_json else [])]
+        of_task = task_options(task, arguments, short or {})
+        of_knobs = knob_options(knobs, resumable_only)
+        of_show = [p for p in inspect.signature(show).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        of_all = [_switch("debug", DEBUG), *([_switch("as_json", AS_JSON)] if as_json else [])]
         context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-        parameters = [context, *own, *extra, *flat, *common]
+        parameters = [context, *of_task, *of_show, *of_knobs, *of_all]
+        names = [p.name for p in parameters]
 
         @functools.wraps(show)
         def run(ctx: typer.Context, *, debug: bool, as_json: bool = False, **values: Any) -> None:
-            for name in (p.name for p in flat):
-                value = values.pop(name)
-                if _given(ctx, name):
-                    values[name] = value
-            options = {p.name: values.pop(p.name) for p in extra}
+            omitted = {p.name for p in of_knobs if not _is_given(ctx, p.name)}
+            values = {name: value for name, value in values.items() if name not in omitted}
+            options = {p.name: values.pop(p.name) for p in of_show}
             work = functools.partial(call, values, options) if call else functools.partial(task, **values)
-            guarded(lambda: _run(work, show, as_json, options), debug, [p.name for p in parameters])
+            guarded(lambda: _run(work, show, as_json, options, names), debug, names)
 
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -69,32 +69,38 @@ def command(
     return decorate
 
 
-def _flag_parameter(name: str, annotation: Any) -> inspect.Parameter:
+def _switch(name: str, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
 
 
-def _given(ctx: typer.Context, name: str) -> bool:
-    """Whether an option was given on the command line."""
+def _is_given(ctx: typer.Context, name: str) -> bool:
+    """Whether the user gives an option, so that its value is more than the default."""
     source = ctx.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _run(work: Callable[..., Any], show: Show, as_json: bool, options: Mapping[str, Any]) -> None:
-    """Runs a task under a progress bar, then shows or prints its result."""
+def _run(work: Call, show: Show, as_json: bool, options: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Runs a task under a progress bar, then prints and shows its result."""
     from earcli.reporting.console import ConsoleReporter, open_console
 
     console = open_console(stderr=as_json)
-    with ConsoleReporter(console) as reporter:
+    with ConsoleReporter(console, lambda text: with_flags(text, names)) as reporter:
         result = work(reporter=reporter)
     if result is None or console.quiet:
-        return  # of several processes that train together, the first one speaks
+        return
     if as_json:
         typer.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False))
     show(console, result, **options)
 
 
 def guarded(work: Callable[[], None], debug: bool, names: Sequence[str]) -> None:
-    """The one place where errors end: one red line, and an exit code."""
+    """Runs `work` and turns errors into one red line and an exit code; this is the only place that does.
+
+    Args:
+        work: The task and the output of its result.
+        debug: Lets errors pass, for their tracebacks.
+        names: The parameters of the command, which an error shows as flags.
+    """
     if debug:
         work()
         return
@@ -115,7 +121,7 @@ def guarded(work: Callable[[], None], debug: bool, names: Sequence[str]) -> None
 
 
 def show_error(error: EarError, names: Sequence[str] = ()) -> None:
-    """One red line on standard error; nothing for an error that another process of the same run reports."""
+    """Prints one red line on standard error; nothing for an error that another process of the run reports."""
     from earcli.reporting.console import print_error
 
     if str(error):
@@ -123,7 +129,7 @@ def show_error(error: EarError, names: Sequence[str] = ()) -> None:
 
 
 def show_stop(stopped: InterruptedTraining) -> None:
-    """One line on how a stopped run continues."""
+    """Prints one line: how to continue a run that a signal stopped."""
     from earcli.reporting.console import is_main_process, print_line
 
     if is_main_process():

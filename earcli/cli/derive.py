@@ -4,16 +4,16 @@ import inspect
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import Field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import typer
 
 from earcli.config.fields import Knobs
+from earcli.config.signature import knobs_of
 
 INTERNAL = ("reporter", "knobs")
-"""Parameters of a task that are no options."""
+"""Parameters of a task that become no options."""
 ENTRY = re.compile(r"(?m)^ {4}(\w+): ((?:.+\n?)(?: {5,}.+\n?)*)")
 
 
@@ -32,8 +32,8 @@ def with_flags(text: str, names: Iterable[str]) -> str:
     >>> with_flags("`batch_size` must be 1 or more, got `x`.", ["batch_size"])
     '--batch-size must be 1 or more, got `x`.'
     """
-    known = set(names)
-    return re.sub(r"`(\w+)`", lambda match: flag(match[1]) if match[1] in known else match[0], text)
+    parameters = set(names)
+    return re.sub(r"`(\w+)`", lambda match: flag(match[1]) if match[1] in parameters else match[0], text)
 
 
 def summary_of(task: Callable[..., Any]) -> str:
@@ -51,7 +51,7 @@ def helps_of(task: Callable[..., Any]) -> dict[str, str]:
 def task_options(
     task: Callable[..., Any], arguments: Sequence[str], short: Mapping[str, Sequence[str]]
 ) -> list[inspect.Parameter]:
-    """Typer parameters for the parameters of a task.
+    """Typer parameters for the parameters of a task, without its knobs.
 
     Args:
         task: A function whose docstring describes every parameter in its `Args:` section.
@@ -59,55 +59,45 @@ def task_options(
         short: Flags that differ from or add to the parameter's own, such as `{"output": ("--output", "-o")}`.
     """
     hints, helps = get_type_hints(task), helps_of(task)
-    parameters = [p for p in inspect.signature(task).parameters.values() if p.name not in INTERNAL]
-    names = [p.name for p in parameters]
+    # `with_knobs` adds knobs to the signature, but not to the annotations
+    names = [name for name in inspect.signature(task).parameters if name in hints and name not in INTERNAL]
     result = []
-    for parameter in parameters:
-        kind, text = _typer_type(hints[parameter.name]), with_flags(helps[parameter.name], names)
-        if parameter.name in arguments:
-            metavar = parameter.name.upper().rstrip("S") if get_origin(kind) is list else parameter.name.upper()
-            information: Any = typer.Argument(metavar=metavar, help=text, show_default=False)
+    for name in names:
+        default = inspect.signature(task).parameters[name].default
+        kind, text = _typer_type(hints[name]), with_flags(helps[name], names)
+        if name in arguments:
+            metavar = name.upper().rstrip("S") if get_origin(kind) is list else name.upper()
+            option: Any = typer.Argument(metavar=metavar, help=text, show_default=False)
         else:
-            flags = short.get(parameter.name, (flag(parameter.name),))
-            information = typer.Option(*flags, help=text, show_default=parameter.default is not None and parameter.default is not False)
-        result.append(
-            inspect.Parameter(
-                parameter.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=_typer_default(parameter.default),
-                annotation=Annotated[kind, information],
-            )
-        )
+            show_default = default is not None and default is not False
+            option = typer.Option(*short.get(name, (flag(name),)), help=text, show_default=show_default)
+        result.append(_parameter(name, _typer_default(default, kind), kind, option))
     return result
 
 
 def knob_options(kinds: Sequence[type[Knobs]], resumable_only: bool) -> list[inspect.Parameter]:
-    """Typer options for the knobs of configurations; a knob that several kinds have is one option."""
-    hints = {name: hint for kind in kinds for name, hint in get_type_hints(kind).items()}
-    # of a knob that several kinds have, the first one's default and help are shown
-    every = {f.name: (f, group) for kind in reversed(kinds) for group in kind.GROUPS for f in fields(group)}
-    names = list(every)
-    return [
-        inspect.Parameter(
-            item.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=item.default,
-            annotation=Annotated[hints[item.name], _knob_option(item, group.TITLE, names)],
+    """Typer options for the knobs of configurations; see `knobs_of`.
+
+    With `resumable_only` no defaults are shown: they come from the checkpoint.
+    """
+    knobs = knobs_of(*kinds, resumable_only=resumable_only)
+    result = []
+    for name, info in knobs.items():
+        words: Mapping[str, int] = info.field.metadata["words"]
+        option = typer.Option(
+            flag(name),
+            help=with_flags(info.field.metadata["help"], knobs),
+            rich_help_panel=info.group,
+            parser=_number_or(words) if words else None,
+            metavar="|".join(["INTEGER", *words]) if words else None,
+            show_default=not resumable_only,
         )
-        for item, group in every.values()
-        if item.metadata["resumable"] or not resumable_only
-    ]
+        result.append(_parameter(name, info.field.default, info.type, option))
+    return result
 
 
-def _knob_option(item: Field[Any], panel: str, names: Sequence[str]) -> Any:
-    words: Mapping[str, int] = item.metadata["words"]
-    return typer.Option(
-        flag(item.name),
-        help=with_flags(item.metadata["help"], names),
-        rich_help_panel=panel,
-        parser=_number_or(words) if words else None,
-        metavar="|".join(["INTEGER", *words]) if words else None,
-    )
+def _parameter(name: str, default: Any, kind: Any, option: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
 
 def _number_or(words: Mapping[str, int]) -> Callable[[Any], int]:
@@ -123,13 +113,18 @@ def _number_or(words: Mapping[str, int]) -> Callable[[Any], int]:
 
 
 def _typer_type(hint: Any) -> Any:
-    """The type that Typer parses for a task's parameter: paths as Path, sequences as lists."""
+    """The type that Typer parses for a parameter: paths as Path, sequences as lists.
+
+    >>> _typer_type(str | Path | None)
+    pathlib.Path | None
+    >>> _typer_type(Sequence[int])
+    list[int]
+    >>> _typer_type(str | Sequence[int])  # text with commas
+    <class 'str'>
+    """
     if get_origin(hint) in (Union, types.UnionType):
         options = [option for option in get_args(hint) if option is not type(None)]
-        sequences = [
-            option for option in options if get_origin(option) is not None and get_origin(option) is not Literal
-        ]
-        kind = Path if Path in options else _typer_type((sequences or options)[0])
+        kind = next((simple for simple in (Path, str) if simple in options), None) or _typer_type(options[0])
         return kind | None if type(None) in get_args(hint) else kind
     origin = get_origin(hint)
     if isinstance(origin, type) and issubclass(origin, Sequence):
@@ -137,5 +132,9 @@ def _typer_type(hint: Any) -> Any:
     return hint
 
 
-def _typer_default(default: Any) -> Any:
-    return ... if default is inspect.Parameter.empty else list(default) if isinstance(default, tuple) else default
+def _typer_default(default: Any, kind: Any) -> Any:
+    if default is inspect.Parameter.empty:
+        return ...
+    if isinstance(default, tuple):
+        return ",".join(map(str, default)) if kind is str else list(default)
+    return default

@@ -1,4 +1,4 @@
-"""What a knob is: a dataclass field with its default, help and check; and how configurations are read and written."""
+"""Knobs: dataclass fields with a default, a help text and a check, and how configurations are read and written."""
 
 import difflib
 import math
@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, ge
 from earcli.errors import ConfigError
 from earcli.untrusted.files import read_bounded, short_repr
 
-MOST_BYTES, MOST_BRACKETS = 64 << 10, 100
+MAX_BYTES, MAX_BRACKETS = 64 << 10, 100
+"""Limits on a YAML file of knobs."""
 
 Check = Callable[[Any], str | None]
-"""Returns what a value must be, as words that follow "must be", or None if it is valid."""
+"""Returns None if a value is valid, else what it must be, as words that follow "must be"."""
 
 
 def knob(
@@ -25,11 +26,14 @@ def knob(
     resumable: bool = False,
     words: Mapping[str, int] = types.MappingProxyType({}),
 ) -> Any:
-    """A dataclass field with its help and check.
+    """A dataclass field with a help text and a check.
 
     Args:
-        resumable: whether it may change when a run is resumed.
-        words: what stands for numbers.
+        default: The default value.
+        help: A sentence; other knobs are named in backticks.
+        check: The check of a value that is not None.
+        resumable: Whether the knob may change when a run is resumed.
+        words: Words that stand for numbers, such as `auto`.
     """
     return field(default=default, metadata={"help": help, "check": check, "resumable": resumable, "words": words})
 
@@ -44,6 +48,10 @@ def above(low: float) -> Check:
 
 def between(low: float, high: float) -> Check:
     return lambda value: None if low <= value <= high else f"between {low} and {high}"
+
+
+def one_of(*choices: str) -> Check:
+    return lambda value: None if value in choices else f"one of {', '.join(choices)}"
 
 
 def below_one(value: float) -> str | None:
@@ -72,20 +80,16 @@ def require(check: Check, **parameters: Any) -> None:
             raise ConfigError(f"`{name}` must be {expected}, got {value!r}.")
 
 
-def one_of(*choices: str) -> Check:
-    return lambda value: None if value in choices else f"one of {', '.join(choices)}"
-
-
 @dataclass(frozen=True)
 class Knobs:
     """All knobs of one kind of run, flat.
 
     Attributes:
-        GROUPS: the classes that the knobs come from, in the order in which they are shown.
-        PRESETS: by name, the values that differ from the defaults.
+        GROUPS: The classes that the knobs come from, in the order in which they are shown.
+        PRESETS: For each preset, the values that differ from the defaults.
 
     Raises:
-        ConfigError: a value that a knob cannot have.
+        ConfigError: A value fails the check of its knob.
     """
 
     GROUPS: ClassVar[tuple[type[Any], ...]] = ()
@@ -93,73 +97,92 @@ class Knobs:
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            check, value = item.metadata["check"], getattr(self, item.name)
-            wanted = check(value) if check is not None and value is not None else None
+            value = getattr(self, item.name)
             if isinstance(value, float) and not math.isfinite(value):
-                wanted = "a finite number"
-            if wanted is not None:
-                raise ConfigError(f"`{item.name}` must be {wanted}, got {value!r}.")
+                raise ConfigError(f"`{item.name}` must be a finite number, got {value!r}.")
+            if item.metadata["check"] is not None:
+                require(item.metadata["check"], **{item.name: value})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> Self:
         """Builds a configuration from plain values (YAML, a checkpoint); `source` names them in errors.
 
         Raises:
-            ConfigError: an unknown key, or a value of another type than its knob's.
+            ConfigError: An unknown knob, or a value of the wrong type.
         """
         return cls(**cls.parse_values(values, source))
 
     @classmethod
-    def resolve(cls, preset: str, from_file: Mapping[str, Any], from_flags: Mapping[str, Any]) -> Self:
-        """The configuration of a run: a flag wins over the file, the file over the preset, the preset over defaults.
+    def resolve(cls, preset: str, config: str | Path | Mapping[str, Any] | None, knobs: Mapping[str, Any]) -> Self:
+        """The configuration of a run. `knobs` win over `config`, `config` over the preset, the preset over defaults.
+
+        Args:
+            preset: A key of `PRESETS`.
+            config: A YAML file of knobs, or a mapping.
+            knobs: Values by name; paths may be `str`.
 
         Raises:
-            ConfigError: an unknown preset, or a value that a knob cannot have.
+            ConfigError: An unknown preset or knob, or a value that a knob cannot have.
         """
-        if preset not in cls.PRESETS:
-            raise ConfigError(f"`preset` must be one of {', '.join(cls.PRESETS)}, got {preset!r}.")
-        return cls(**{**cls.PRESETS[preset], **from_file, **from_flags})
+        require(one_of(*cls.PRESETS), preset=preset)
+        if isinstance(config, str | Path):
+            values = cls.read_file(Path(config))
+        else:
+            values = cls.parse_values(config or {}, "`config`")
+        return cls(**{**cls.PRESETS[preset], **values, **cls.parse_values(knobs)})
 
     @classmethod
     def read_file(cls, path: Path) -> dict[str, Any]:
         """Reads a YAML file of knobs.
 
         Raises:
-            ConfigError: the file cannot be read, is no YAML mapping, or names a knob that does not exist.
+            ConfigError: The file cannot be read, is no YAML mapping, or has an unknown knob.
         """
-        import yaml  # only these two methods need it, and `ear --help` calls neither
+        import yaml  # slow to import, and only this method and `to_yaml` need it
 
+        source = f"`config` {path}"
         try:
-            text = read_bounded(path, MOST_BYTES).decode("utf-8")
-            if text.count("[") + text.count("{") > MOST_BRACKETS:  # each takes as long as all before it
-                raise ConfigError(f"`config` {path} must hold `name: value` lines, got lists in lists.")
+            text = read_bounded(path, MAX_BYTES).decode("utf-8")
+            if text.count("[") + text.count("{") > MAX_BRACKETS:  # the parser is quadratic in their depth
+                raise ConfigError(f"{source} must hold `name: value` lines, got nested lists.")
             if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-                raise ConfigError(f"`config` {path} refers to itself (*name), which a few lines could do without end.")
+                raise ConfigError(f"{source} has aliases (*name), which can expand without bound. Remove them.")
             values = yaml.safe_load(text)
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"`config` {path} cannot be read: {error}.") from error
+            raise ConfigError(f"{source} cannot be read: {error}.") from error
         except ConfigError:
             raise
         except Exception as error:  # PyYAML raises anything, from its own errors to those of int() and of dates
-            raise ConfigError(f"`config` {path} is not YAML: {' '.join(str(error).split())[:200]}.") from error
+            raise ConfigError(f"{source} is not YAML: {' '.join(str(error).split())[:200]}.") from error
         if not isinstance(values, dict):
-            raise ConfigError(f"`config` {path} must hold `name: value` lines, got {type(values).__name__}.")
-        return cls.parse_values(values, f"`config` {path}")
+            raise ConfigError(f"{source} must hold `name: value` lines, got {type(values).__name__}.")
+        return cls.parse_values(values, source)
 
     @classmethod
-    def parse_values(cls, values: Mapping[Any, Any], source: str) -> dict[str, Any]:
-        """Checks names and types of plain values and turns paths into Path."""
+    def parse_values(cls, values: Mapping[Any, Any], source: str = "") -> dict[str, Any]:
+        """Checks names and types, and converts paths to `Path` and words to numbers.
+
+        Args:
+            values: Values by the name of a knob.
+            source: Where they come from, for errors; empty for keyword arguments.
+
+        Raises:
+            ConfigError: An unknown knob, or a value of the wrong type.
+        """
         hints = get_type_hints(cls)
-        known = {f.name: f.metadata["words"] for f in fields(cls)}
+        words = {item.name: item.metadata["words"] for item in fields(cls)}
         result = {}
         for key, value in values.items():
             name = str(key).replace("-", "_")
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                remedy = f"; did you mean {near[0]}?" if near else "."
-                raise ConfigError(f"{source} has {short_repr(key)}, which is no knob{remedy}")
-            word = known[name].get(value) if isinstance(value, str) else None
-            result[name] = _typed(value, hints[name], f"{source}: {name}") if word is None else word
+            if name not in words:
+                matches = difflib.get_close_matches(name, words, n=1)
+                remedy = f"; did you mean {matches[0]}?" if matches else "."
+                place = f" in {source}" if source else ""
+                raise ConfigError(f"Unknown knob {short_repr(key)}{place}{remedy}")
+            if isinstance(value, str) and value in words[name]:
+                result[name] = words[name][value]
+            else:
+                result[name] = _convert(value, hints[name], f"{source}: {name}" if source else f"`{name}`")
         return result
 
     def to_dict(self) -> dict[str, Any]:
@@ -169,31 +192,35 @@ class Knobs:
         return {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
 
     def to_yaml(self) -> str:
+        """The text of a YAML file that `read_file` reads."""
         import yaml
 
         text: str = yaml.safe_dump(self.to_dict(), sort_keys=False)
         return text
 
 
-def _typed(value: Any, wanted: Any, where: str) -> Any:
+def _convert(value: Any, kind: Any, name: str) -> Any:
+    """A value as a knob of type `kind` has it; raises ConfigError, in which `name` stands for the knob."""
+    if isinstance(value, Path):
+        value = str(value)
     if not isinstance(value, str | int | float | None):
-        raise ConfigError(f"{where} must be text or a number, got {short_repr(value)}.")
-    if get_origin(wanted) is Literal:
+        raise ConfigError(f"{name} must be text or a number, got {short_repr(value)}.")
+    if get_origin(kind) is Literal:
         # YAML reads an unquoted 32 as a number
-        if str(value) in get_args(wanted):
+        if str(value) in get_args(kind):
             return str(value)
-        raise ConfigError(f"{where} must be one of {', '.join(get_args(wanted))}, got {short_repr(value)}.")
-    if get_origin(wanted) in (Union, types.UnionType):
-        return None if value is None else _typed(value, get_args(wanted)[0], where)
-    if wanted is Path and isinstance(value, str):
+        raise ConfigError(f"{name} must be one of {', '.join(get_args(kind))}, got {short_repr(value)}.")
+    if get_origin(kind) in (Union, types.UnionType):
+        return None if value is None else _convert(value, get_args(kind)[0], name)
+    if kind is Path and isinstance(value, str):
         return Path(value)
-    if wanted is str and isinstance(value, str | int) and not isinstance(value, bool):
+    if kind is str and isinstance(value, str | int) and not isinstance(value, bool):
         return str(value)
-    if wanted is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+    if kind is float and isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
             return float(value)  # YAML 1.1 reads 1e-3 as a string
         except ValueError:
             pass
-    if wanted in (int, bool) and type(value) is wanted:
+    if kind in (int, bool) and type(value) is kind:
         return value
-    raise ConfigError(f"{where} must be of type {wanted.__name__.lower()}, got {short_repr(value)}.")
+    raise ConfigError(f"{name} must be of type {kind.__name__.lower()}, got {short_repr(value)}.")

@@ -1,7 +1,7 @@
-"""What a person sees: lines, progress, the rows of training, errors."""
+"""Console output: lines, a progress bar, the table of training, errors."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -13,12 +13,19 @@ from rich.text import Text
 
 
 class Column(NamedTuple):
-    """A column of the training table: its log key, and the narrowest terminal that shows it."""
+    """A column of the training table.
+
+    Attributes:
+        key: The log key of its values.
+        heading: The text above it.
+        spec: The format of its values, such as `.2f`.
+        min_width: The narrowest terminal, in characters, that shows the column.
+    """
 
     key: str
     heading: str
-    form: str
-    least_width: int = 0
+    spec: str
+    min_width: int = 0
 
 
 TEACHER_COLUMNS = (
@@ -41,24 +48,24 @@ DETECTOR_COLUMNS = (
     Column("val/iou", "IoU", ".3f"),
     Column("val/ap", "AP", ".3f"),
     Column("val/ap50", "AP50", ".3f", 70),
-    Column("lr", "rate", ".1e", 80),
+    Column("lr", "lr", ".1e", 80),
     Column("images_per_second", "img/s", ".1f", 90),
 )
 
 
 def is_main_process() -> bool:
-    """Whether this process reports, of all that train together: by what torchrun, Lightning or SLURM set."""
+    """Whether this is the process with global rank 0, by the variables that torchrun, Lightning or SLURM set."""
     ranks = ("RANK",) if "RANK" in os.environ else ("NODE_RANK", "LOCAL_RANK", "SLURM_PROCID")
     return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
 def open_console(*, stderr: bool = False) -> Console:
-    """Standard output or error; silent in every process of a run but the main one."""
+    """A console on standard output or error; quiet in every process of a distributed run but the main one."""
     return Console(stderr=stderr, quiet=not is_main_process())
 
 
 def printable(text: str) -> str:
-    """Text for a terminal: control characters and undecodable bytes, which a file name may hold, become �.
+    """Replaces control characters and undecodable bytes, which file names may contain, by �.
 
     >>> printable("ear\\x1b[31m.png")
     'ear�[31m.png'
@@ -67,24 +74,28 @@ def printable(text: str) -> str:
 
 
 def print_line(text: str, console: Console | None = None) -> None:
-    """One line as it is, neither wrapped nor highlighted."""
+    """Prints one line, neither wrapped nor highlighted."""
     (console or open_console()).print(printable(text), soft_wrap=True, highlight=False, markup=False)
 
 
 def print_error(message: str) -> None:
-    """One red line on standard error, however long."""
+    """Prints one red line on standard error, without wrapping it."""
     line = Text(f"error: {printable(message)}", style="red")
     Console(stderr=True, soft_wrap=True, highlight=False).print(line)
 
 
 class ConsoleReporter:
-    """A `Reporter` for people: lines above a progress bar, a row for each epoch.
+    """A `Reporter` that prints lines above a progress bar and a table row for each epoch.
 
-    Where the output is no terminal there is no bar, and an epoch is a line of `key value` pairs.
+    If the output is not a terminal, there is no bar, and an epoch is a line of `key value` pairs.
+
+    Args:
+        console: The console to print to.
+        rewrite: Applied to the text of notes, such as to show parameters as flags.
     """
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, rewrite: Callable[[str], str] = str) -> None:
+        self.console, self.rewrite = console, rewrite
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -107,11 +118,11 @@ class ConsoleReporter:
         self.bar.stop()
 
     def note(self, text: str) -> None:
-        """Shows one line above the bar."""
-        print_line(text, self.console)
+        """Prints one line above the bar."""
+        print_line(self.rewrite(text), self.console)
 
     def progress(self, activity: str, done: int, total: int) -> None:
-        """Moves the bar; another activity, or a smaller number than before, starts it again."""
+        """Moves the bar; a new activity, or a smaller number than before, restarts it."""
         if self.task is None:
             self.task = self.bar.add_task(activity, total=total)
         current = self.bar.tasks[0]
@@ -120,16 +131,16 @@ class ConsoleReporter:
         self.bar.update(self.task, completed=done)
 
     def epoch(self, record: Mapping[str, float]) -> None:
-        """Shows a row of the training table."""
+        """Prints a row of the training table."""
         columns = self._columns(record)
-        cells = [format(record[c.key], c.form) if c.key in record else "" for c in columns]
+        cells = [format(record[c.key], c.spec) if c.key in record else "" for c in columns]
         if not self.console.is_terminal:
             pairs = zip(columns, cells, strict=True)
             print_line("  ".join(f"{c.heading.replace(' ', '_')} {cell}" for c, cell in pairs if cell), self.console)
             return
         table = Table(box=SIMPLE_HEAD, show_header=not self.header_shown, show_edge=False)
         for column in columns:
-            # fixed widths, so that tables of one row line up
+            # each row is a table of its own: fixed widths align them
             table.add_column(column.heading, justify="right", width=max(len(column.heading), 7), no_wrap=True)
         table.add_row(*cells)
         self.console.print(table, highlight=False)
@@ -139,4 +150,4 @@ class ConsoleReporter:
         columns = TEACHER_COLUMNS if "val/psnr" in record else DETECTOR_COLUMNS
         if not self.console.is_terminal:
             return columns
-        return [column for column in columns if column.least_width <= self.console.width]
+        return [column for column in columns if column.min_width <= self.console.width]

@@ -1,112 +1,144 @@
-"""What `ear compare-init` does and leaves: labels, trials, a table, a curve."""
+"""Comparing initializations of a detector."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-
-from earcli.checkpoints.opening import open_checkpoint
-from earcli.checkpoints.weights import checkpoint_config
 from earcli.config.detector import FinetuneConfig
-from earcli.config.teacher import TrainConfig
-from earcli.data.labels import Labels, read_labels
-from earcli.data.manifest import SubjectSource
-from earcli.data.views import view_dataset
-from earcli.errors import DataError
-from earcli.files import check_writable, refuse_used_folder, write_records
-from earcli.models.detector import EarDetector
-from earcli.reporting.console import Report
-from earcli.reporting.curves import save_comparison
-from earcli.tasks.finetune import read_start_trunk, start
-from earcli.tasks.sources import note_skipped
-from earcli.tasks.stops import stops_told
-from earcli.training.comparison import Plan, Trial, compare, summarize
-from earcli.training.precision import choose_precision
+from earcli.config.fields import at_least, one_of, require
+from earcli.config.teacher import AUTO
+from earcli.errors import ConfigError
+from earcli.reporting.reporter import SILENT, Reporter
+
+STARTS: dict[str, dict[str, Any]] = {
+    "none": {"init": "none"},
+    "teacher": {"init": "teacher"},
+    "frozen": {"init": "teacher", "freeze_encoder": True},
+    "imagenet": {"init": "imagenet"},
+}
+"""The knobs of each initialization."""
 
 
-def run_comparison(
-    manifests: Sequence[Path],
-    root_dir: Path | None,
-    subject: SubjectSource,
-    starts: Mapping[str, FinetuneConfig],
-    division: tuple[Sequence[int], Sequence[int], int],
-    steps: int,
-    jobs: int,
-    output: Path,
-    report: Report,
-) -> list[dict[str, Any]]:
-    """Trains every detector, writes `output` as they come, and returns the rows of the table.
+@dataclass(frozen=True)
+class ComparisonResult:
+    """A comparison of initializations.
+
+    Attributes:
+        output: The folder with `trials.csv`, `comparison.csv` and `curve.png`.
+        rows: One for each initialization and number of labels: `start`, `labels`, `nme` with its 95% interval
+            `nme_low` and `nme_high`, `iou`, and `below_first`, the fraction by which NME is below that of the first
+            initialization.
+        curve: The plot of NME over the number of labels.
+    """
+
+    output: Path
+    rows: list[dict[str, Any]]
+    curve: Path
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The rows, for JSON."""
+        return self.rows
+
+
+def compare_init(
+    manifests: Sequence[str | Path],
+    *,
+    checkpoint: str | Path | None = None,
+    starts: str | Sequence[str] = ("none", "teacher"),
+    budgets: str | Sequence[int] = (10, 25, 60),
+    seeds: int = 3,
+    folds: int = 5,
+    steps: int = 250,
+    config: str | Path | Mapping[str, Any] | None = None,
+    jobs: int = 1,
+    subject: Literal["column", "folder", "none"] = "column",
+    root_dir: str | Path | None = None,
+    output: str | Path = "comparison",
+    run_dir: str | Path | None = None,
+    num_workers: int | None = None,
+    reporter: Reporter = SILENT,
+) -> ComparisonResult:
+    """Cross-validate detectors fine-tuned on few labels from different initializations, such as a teacher and none.
 
     Args:
-        starts: configurations by name.
-        division: budgets, seeds and folds of a `Plan`.
+        manifests: Labels to split: COCO JSON, CSV, .npy, or a folder of pictures with .pts files. Repeatable.
+        checkpoint: Teacher: a file, or last.ckpt or best of the newest run. By default that of `config`, else best.
+        starts: Initializations, separated by commas: none, teacher, frozen (a teacher that is not trained), imagenet.
+        budgets: Numbers of training labels, separated by commas.
+        seeds: Repetitions, each with its own folds, labels and random numbers.
+        folds: Folds of the cross-validation.
+        steps: Training batches of each detector.
+        config: YAML file of knobs of ear finetune, which apply to all initializations.
+        jobs: Detectors to train in parallel, with one thread each.
+        subject: Source of the person on a picture: the manifest, the name of the picture's folder, or none.
+        root_dir: Folder that the relative paths of a manifest are resolved against. By default the manifest's.
+        output: New folder for the results.
+        run_dir: Folder of all runs. By default that of `config`, else runs.
+        num_workers: Threads that decode pictures. By default as in `config`, else 4.
+        reporter: Receives notes and progress.
+
+    Raises:
+        ConfigError: A parameter that the labels or this machine cannot satisfy.
+        CheckpointError: There is no such teacher, or it cannot be used.
+        DataError: The labels cannot be used, or have no landmarks.
+        RunError: `output` is not empty, or cannot be written.
+        InterruptedTraining: A signal stopped it; `trials.csv` has the trials so far.
+
+    Example:
+        >>> import earcli
+        >>> result = earcli.compare_init(["labels.json"], budgets=[10], folds=3)  # doctest: +SKIP
+        >>> [(row["start"], row["nme"]) for row in result.rows]  # doctest: +SKIP
     """
+    require(at_least(1), seeds=seeds, steps=steps, jobs=jobs)
+    require(at_least(2), folds=folds)
+    given = {"checkpoint": checkpoint, "run_dir": run_dir, "num_workers": num_workers}
+    knobs = {name: value for name, value in given.items() if value is not None}
+    base = FinetuneConfig.resolve("full", config, knobs)
+    if base.batch_size == AUTO:
+        raise ConfigError("`config` must have a number as batch_size, got auto, which depends on the detector.")
+    configs = {name: replace(base, **STARTS[name]) for name in _parse_starts(starts)}
+    numbers = _parse_budgets(budgets)
+    from earcli.files import check_writable, refuse_used_folder, write_records
+    from earcli.reporting.curves import save_comparison
+    from earcli.tasks.trials import read_compared_ears, read_ears, run_trials, settle_configs
+    from earcli.training.comparison import Plan, summarize
+
+    output, root = Path(output), None if root_dir is None else Path(root_dir)
     refuse_used_folder(output)
     check_writable(output)
-    first = next(iter(starts.values()))
-    path, content = open_checkpoint(first.checkpoint, first.run_dir)
-    teacher = checkpoint_config(content, path, TrainConfig)
-    report.note(f"teacher {path}")
-    parts = [read_labels(manifest, root_dir, first.landmarks) for manifest in manifests]
-    labels = Labels.joined(parts)
-    labels = labels.subset(np.flatnonzero(labels.has_ear))
-    if not (labels.points[..., 2] > 0).any():
-        raise DataError("These labels have no points, whose errors are compared. Give labels with key points.")
-    labels = replace(labels, manifest=labels.manifest.with_subjects(subject))
-    note_skipped(labels.skipped, report, "labels in all")
-    # every start gets the teacher's architecture, also the one that learns from nothing
-    settled = {
-        name: choose_precision(replace(config, checkpoint=str(path)).settled(teacher, labels.names))
-        for name, config in starts.items()
-    }
-    first = next(iter(settled.values()))
-    (varied, kept), (plain, _) = (
-        view_dataset(
-            labels,
-            first.side,
-            first.view_margin,
-            vary=vary,
-            folder=first.run_dir / ".cache",
-            workers=first.num_workers,
-            progress=report.progress,
-        )
-        for vary in (first.augment != "none", False)
-    )
-    for config in settled.values():
-        if config.init == "imagenet":
-            read_start_trunk(config)  # before hours of training, not after
-    groups = kept.manifest.subject_numbers()
-    pictures = np.unique(kept.manifest.paths, return_inverse=True)[1]
-    groups = np.where(groups < 0, groups.max() + 1 + pictures, groups)
-    plan = Plan(settled, *division)
-    report.note(f"{len(kept)} labeled ears in {len(np.unique(groups))} groups, {len(plan)} detectors to train")
-    trials: list[Trial] = []
-    report.progress("comparing", 0, len(plan))
-    with stops_told(report, f"the trials so far are in {output / 'trials.csv'}"):
-        for trial in compare(plan, partial(_start, labels.names), varied, plain, groups, steps, jobs):
-            trials.append(trial)
-            write_records(output / "trials.csv", [_row(trial) for trial in trials])
-            report.progress("comparing", len(trials), len(plan))
-    rows = summarize(trials, len(kept), groups)
+    labels = read_ears([Path(path) for path in manifests], root, subject, base, reporter)
+    configs = settle_configs(configs, labels.names, reporter)
+    ears = read_compared_ears(labels, next(iter(configs.values())), reporter)
+    trials = run_trials(Plan(configs, numbers, range(seeds), folds), ears, steps, jobs, output, reporter)
+    rows: list[dict[str, Any]] = [dict(row) for row in summarize(trials, len(ears), ears.groups)]
     write_records(output / "comparison.csv", rows)
     save_comparison(output / "curve.png", rows)
-    return rows
+    return ComparisonResult(output, rows, output / "curve.png")
 
 
-def _start(names: tuple[str, ...], config: FinetuneConfig) -> tuple[EarDetector, FinetuneConfig]:
-    return start(config, names)
+def _parse_starts(starts: str | Sequence[str]) -> list[str]:
+    """The initializations, each once.
+
+    >>> _parse_starts("none,teacher,none")
+    ['none', 'teacher']
+    """
+    names = starts.split(",") if isinstance(starts, str) else starts
+    for name in names:
+        require(one_of(*STARTS), starts=name)
+    return list(dict.fromkeys(names))
 
 
-def _row(trial: Trial) -> dict[str, Any]:
-    return {
-        "start": trial.start,
-        "labels": trial.budget,
-        "seed": trial.seed,
-        "fold": trial.fold,
-        "ears": len(trial.ears),
-        "nme": f"{np.nanmean(trial.nme):.6f}",
-        "iou": f"{trial.iou.mean():.6f}",
-    }
+def _parse_budgets(budgets: str | Sequence[int]) -> list[int]:
+    """The numbers of labels, sorted, each once.
+
+    >>> _parse_budgets("25,10")
+    [10, 25]
+    """
+    try:
+        numbers = sorted({int(part) for part in (budgets.split(",") if isinstance(budgets, str) else budgets)})
+    except ValueError:
+        numbers = []
+    if not numbers or numbers[0] < 1:
+        raise ConfigError(f"`budgets` must be numbers of labels such as 10,25,60, got {budgets!r}.")
+    return numbers
