@@ -22,7 +22,7 @@ LAYERS = (
     ("checkpoints", "models", "losses", "metrics", "data", "synthetic"),
     ("config",),
     ("files", "untrusted", "randomness"),
-    ("errors", "startup", "__init__"),
+    ("errors", "__init__"),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 
