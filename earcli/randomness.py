@@ -8,28 +8,39 @@ from torch import Tensor
 
 
 class SharedGenerator(torch.Generator):
-    """A generator that every process of a run has in the same state.
+    """A generator that has the same state on every rank of a run.
 
-    Each draws for the whole batch and takes what belongs to its own samples, as `EpochBatches` deals them out. So what
-    a sample gets depends on its place in the whole batch, and not on how many processes there are.
+    Each rank draws for the global batch and keeps the rows of its own samples, as `EpochBatches` assigns them. So the
+    numbers of a sample depend on its position in the global batch, not on the world size.
 
     Args:
-        device: where the numbers are drawn.
-        total: samples of the batch on all processes.
-        rank, world_size: which of how many processes this is.
+        device: Where the numbers are drawn.
+        total: Samples in the global batch.
+        rank: Rank of this process.
+        world_size: Number of processes.
     """
 
     def __new__(cls, device: torch.device, total: int, rank: int, world_size: int) -> Self:
         return super().__new__(cls, device)  # type: ignore[call-arg]
 
     def __init__(self, device: torch.device, total: int, rank: int, world_size: int) -> None:
-        self.total, self.own = total, slice(rank, None, world_size)
+        self.total, self.rows = total, slice(rank, None, world_size)
 
 
 def draw(
-    kind: Callable[..., Tensor], shape: Sequence[int], generator: torch.Generator | None, **options: Any
+    sampler: Callable[..., Tensor], shape: Sequence[int], generator: torch.Generator | None, **options: Any
 ) -> Tensor:
-    """What `kind` (`torch.rand`, `torch.randn`) gives for a shape whose first dimension are this process's samples."""
+    """Calls `sampler` (`torch.rand`, `torch.randn`); with a `SharedGenerator`, returns this rank's rows.
+
+    Args:
+        sampler: A factory of random tensors.
+        shape: Shape of the result; the first dimension is the samples of this rank.
+        generator: On the device in `options`; None uses torch's default.
+        options: Passed on, such as `device` and `dtype`.
+
+    >>> draw(torch.rand, (2, 3), SharedGenerator(torch.device("cpu"), 4, rank=1, world_size=2)).shape
+    torch.Size([2, 3])
+    """
     if isinstance(generator, SharedGenerator):
-        return kind((generator.total, *shape[1:]), generator=generator, **options)[generator.own]
-    return kind(shape, generator=generator, **options)
+        return sampler((generator.total, *shape[1:]), generator=generator, **options)[generator.rows]
+    return sampler(shape, generator=generator, **options)

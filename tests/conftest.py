@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what the tests pin down is pinned down for a CPU
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # expected values are those of a CPU
 
 from earcli.checkpoints.runs import RunFolder
 from earcli.config.teacher import TrainConfig
 from earcli.data.cache import load_crops
 from earcli.data.manifest import read_manifest, write_manifest
+from earcli.reporting.reporter import SILENT
 from earcli.synthetic import dataset as synthetic
 from earcli.synthetic.dataset import write_set
 
@@ -37,7 +38,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def ears(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 30 drawn ears: 24 to learn from, 6 to validate on."""
+    """A folder of 30 synthetic ears: 24 for training, 6 for validation."""
     folder = tmp_path_factory.mktemp("drawn") / "ears"
     write_set(folder, 30, seed=7)
     return folder
@@ -45,7 +46,7 @@ def ears(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def config(ears: Path, tmp_path: Path) -> TrainConfig:
-    """A run that takes seconds: 8 pictures, 2 steps an epoch, fp32."""
+    """A run that takes seconds: 8 pictures, 2 steps per epoch, fp32."""
     base = TrainConfig.resolve("tiny", {}, {})
     return replace(
         base,
@@ -64,10 +65,10 @@ def config(ears: Path, tmp_path: Path) -> TrainConfig:
 
 @pytest.fixture(scope="session")
 def many_ears(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 140 drawn ears: 70 to validate on, enough for statistics, and 70 to learn from.
+    """A folder of 140 synthetic ears: 70 for validation, enough for statistics, and 70 for training.
 
-    Skin varies less than usual, and hair does not: else the side of the head and the brightness of skin make equally
-    much of a difference, and chance decides which mixture of the two a principal component is.
+    Skin varies less than usual, and hair is constant: else the side of the head and the brightness of skin explain the
+    same variance, and a principal component is an arbitrary mixture of both.
     """
     folder = tmp_path_factory.mktemp("drawn") / "many"
     draw = synthetic.draw_factors
@@ -84,13 +85,8 @@ def many_ears(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(many_ears: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run that has learned a little: a latent space of 16, 51 steps. Not to be written into: take `run`."""
+    """A briefly trained run: a latent space of 16, 51 steps. Read-only: write into `run`."""
     from earcli.training.loop import Pretrained, train_teacher
-
-    class Silent:
-        def progress(self, *args: Any) -> None: ...
-
-        epoch = note = progress
 
     config = replace(
         TrainConfig.resolve("tiny", {}, {}),
@@ -108,19 +104,19 @@ def trained(many_ears: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFol
         load_crops(read_manifest(path), 64, config.run_dir / ".cache", 2)
         for path in (config.train_manifest, config.val_manifest)
     )
-    return train_teacher(config, train, val, Pretrained(None, None), Silent())[0]
+    return train_teacher(config, train, val, Pretrained(None, None), SILENT)[0]
 
 
 @pytest.fixture
 def run(trained: RunFolder, tmp_path: Path) -> RunFolder:
-    """A copy of the trained run, in `tmp_path / "runs"`. Its files are links: add and replace, never change one."""
+    """A copy of the trained run, in `tmp_path / "runs"`. Its files are hard links: replace, never modify one."""
     shutil.copytree(trained.path.parents[1], tmp_path / "runs", copy_function=os.link)
     return RunFolder(tmp_path / "runs" / trained.path.relative_to(trained.path.parents[1]))
 
 
 @pytest.fixture(scope="session")
 def teacher(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint in a run folder. It never learned, but every layer does something, and batch norms know the ears."""
+    """An untrained checkpoint in a run folder; every layer has an effect, batch norms have statistics of ears."""
     import torch
 
     from earcli.data.batches import as_images
@@ -135,7 +131,7 @@ def teacher(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = EarVAE(config.latent_dim, config.image_size, config.resnet_version)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.weight, 0.5, 1)  # residual branches start silent: an export could lose them
+            torch.nn.init.uniform_(module.weight, 0.5, 1)  # zero at first, which would hide errors of an export
     torch.nn.init.normal_(model.encoder.logvar_head.weight, std=0.01)
     pixels = torch.from_numpy(sample_crops(read_manifest(config.train_manifest), config.image_size, 24, 2))
     with torch.no_grad():

@@ -1,14 +1,14 @@
-"""Training in this process: start, stop, and compare what runs left."""
+"""Training in this process: start, stop, and compare the results of runs."""
 
 import csv
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from earcli.checkpoints.checkpoint import Checkpoint
 from earcli.checkpoints.runs import RunFolder
 from earcli.config.teacher import TrainConfig
 from earcli.data.cache import Crops, load_crops
@@ -16,19 +16,19 @@ from earcli.data.manifest import read_manifest
 from earcli.training.loop import Pretrained, train_teacher
 from earcli.training.teacher import TeacherModule
 
-NOTHING = Pretrained(None, None)
+UNTRAINED = Pretrained(None, None)
 
 
 class Recorder:
-    """A reporter that remembers, and may do something at a training batch."""
+    """A reporter that records everything, and calls `at` with epoch and batch after each training batch."""
 
     def __init__(self, at: Callable[[int, int], None] | None = None) -> None:
         self.records: list[dict[str, float]] = []
         self.notes: list[str] = []
         self.at = at
 
-    def progress(self, what: str, done: int, total: int) -> None:
-        if what == "training" and self.at is not None:
+    def progress(self, activity: str, done: int, total: int) -> None:
+        if activity == "training" and self.at is not None:
             self.at(len(self.records), done)
 
     def epoch(self, record: dict[str, float]) -> None:
@@ -49,14 +49,14 @@ def crops(config: TrainConfig) -> tuple[Crops, Crops]:
 def fit(
     config: TrainConfig,
     reporter: Recorder | None = None,
-    resume: tuple[RunFolder, Path] | None = None,
-    pretrained: Pretrained = NOTHING,
+    resume: Checkpoint | None = None,
+    pretrained: Pretrained = UNTRAINED,
 ) -> tuple[RunFolder, TeacherModule]:
     return train_teacher(config, *crops(config), pretrained, reporter or Recorder(), resume)
 
 
 def weights(run: RunFolder) -> dict[str, Tensor]:
-    """Everything that decides how a run goes on: both sets of weights, optimizer, schedule, annealing."""
+    """The state of a run: both sets of weights, optimizer, schedule, annealing."""
     content = torch.load(run.last, weights_only=True)
     flat = dict(content["state_dict"])
     for group, state in content["optimizer_states"][0]["state"].items():
@@ -73,7 +73,7 @@ def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
 
 
 def table(run: RunFolder) -> list[dict[str, str]]:
-    """`metrics.csv` without what a clock measured."""
+    """`metrics.csv` without timings."""
     with run.metrics.open() as file:
         rows = list(csv.DictReader(file))
     return [{k: v for k, v in row.items() if k not in ("images_per_second", "data_wait")} for row in rows]

@@ -1,4 +1,4 @@
-"""One of two processes that agree on something; what it finds goes to a file, for a test to compare with one alone.
+"""One of two ranks that run collective operations and write the results to a file, for comparison with one rank.
 
 python gathering.py RANK FOLDER
 """
@@ -24,7 +24,7 @@ from earcli.training.distributed import (
     sum_across_ranks,
 )
 
-SUBJECTS = torch.tensor([0, 1, 0, -1, 2, 1, -1])  # 7 samples: 4 for the first process, 3 for the second
+SUBJECTS = torch.tensor([0, 1, 0, -1, 2, 1, -1])  # 7 samples: 4 for rank 0, 3 for rank 1
 CPU = torch.device("cpu")
 
 
@@ -41,7 +41,7 @@ def work(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     store = dist.FileStore(str(folder / "store"), 2)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(seconds=60))
-    (rows,) = EpochBatches(len(SUBJECTS), 4, None, rank=rank, world_size=2)
+    (rows,) = EpochBatches(len(SUBJECTS), 4, rank=rank, world_size=2)
     model = DistributedDataParallel(network())
     total = sum_across_ranks(len(rows), CPU)
     z = all_gather_rows(model(samples()[rows]), total)
@@ -49,7 +49,7 @@ def work(rank: int, folder: Path) -> None:
     loss = nt_xent(z, z.flip(1), subjects)
     loss.backward()  # type: ignore[no-untyped-call]
     unknown = torch.tensor([-1, -1])
-    found = {
+    results = {
         "z": z.detach(),
         "subjects": subjects,
         "flags": all_gather_rows(SUBJECTS[rows] > 0, total),
@@ -63,8 +63,8 @@ def work(rank: int, folder: Path) -> None:
         "known": earliest_across_ranks(torch.tensor([4, 2]) if rank else unknown),
         "nowhere": earliest_across_ranks(unknown),
     }
-    torch.save(found, folder / f"{rank}.pt")
-    os._exit(0)  # gloo now and then aborts a process that ends in the usual way
+    torch.save(results, folder / f"{rank}.pt")
+    os._exit(0)  # gloo sometimes aborts a process at exit
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Training in a process of its own, which is killed at a chosen moment as `kill -9` or a loss of power would."""
+"""Training in a separate process that is killed at a chosen moment, like `kill -9` or a power failure."""
 
 import multiprocessing
 import os
@@ -14,11 +14,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 from fitting import Recorder, fit
 
-from earcli.checkpoints.runs import LAST, RunFolder
+from earcli.checkpoints.checkpoint import Checkpoint
+from earcli.checkpoints.runs import LAST
 from earcli.config.teacher import TrainConfig
 
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
-# a clean process that has imported everything, from which the others fork: Lightning takes seconds to import
+# a process that has imported everything, from which the others fork: Lightning takes seconds to import
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["killing"])
 
@@ -28,9 +29,9 @@ class Kill:
     """When to die.
 
     Attributes:
-        how: `time`: so many seconds after the first batch; `change`: before the run folder changes for the so-many-th
-            time; `write`: in the middle of the so-many-th checkpoint; `gap`: when the so-many-th `last.ckpt` has made
-            room for its successor, which is not in its place yet.
+        how: `time`: seconds after the first batch; `change`: before the n-th change of the run folder; `write`: while
+            writing the n-th checkpoint; `gap`: between the two renames that replace `last.ckpt` for the n-th time.
+        at: The seconds, or n.
     """
 
     how: Literal["time", "change", "write", "gap"]
@@ -38,8 +39,8 @@ class Kill:
 
 
 class Run(NamedTuple):
-    """What is known of a process: its exit code, and unless it was killed how often it changed the run folder, and its
-    seconds since the first batch."""
+    """A finished process: its exit code and, unless it was killed, its changes of the run folder and its seconds since
+    the first batch."""
 
     code: int | None
     changes: int = 0
@@ -48,12 +49,12 @@ class Run(NamedTuple):
 
 def train(config: TrainConfig, kill: Kill | None = None, resume: Path | None = None) -> Run:
     """Trains in another process."""
-    here, there = CONTEXT.Pipe()
-    process = CONTEXT.Process(target=_train, args=(config, kill, resume, there))
+    receiver, sender = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=_train, args=(config, kill, resume, sender))
     process.start()
-    there.close()
+    sender.close()
     try:
-        facts = here.recv()
+        facts = receiver.recv()
     except EOFError:
         facts = ()
     process.join()
@@ -72,7 +73,7 @@ def _train(config: TrainConfig, kill: Kill | None, resume: Path | None, connecti
             threading.Timer(kill.at, _die).start()
         started.append(time.perf_counter())
 
-    fit(config, Recorder(begin), None if resume is None else (RunFolder.of(resume), resume))
+    fit(config, Recorder(begin), None if resume is None else Checkpoint.open(resume))
     connection.send((len(changes), time.perf_counter() - started[0]))
     os._exit(0)  # a timer may still run
 
@@ -82,7 +83,7 @@ def _die() -> None:
 
 
 def _count_changes(folder: Path, kill: Kill | None) -> list[str]:
-    """A list that grows with every change under `folder`; before the one that `kill` names this process dies."""
+    """A list that grows with every change under `folder`; this process dies before the change given by `kill`."""
     changes: list[str] = []
     main = os.getpid()
 
@@ -101,7 +102,7 @@ def _count_changes(folder: Path, kill: Kill | None) -> list[str]:
 
 
 def _die_writing(last: int) -> None:
-    """Lets this process die in the middle of the `last`-th checkpoint that it writes."""
+    """Makes this process die while it writes its `last`-th checkpoint."""
     save, count = torch.save, [0]
 
     def half(content: Any, path: Path) -> None:

@@ -1,8 +1,8 @@
-"""`ear` as the tests of several processes want it, which it starts anew by the same command line.
+"""`ear` for the tests of several processes; Lightning starts the other processes by the same command line.
 
-Batch norms are in eval mode, so that a batch gives the same however it is dealt out. In the environment,
-STILL=1 takes the noise out of the latent space; in batch B of epoch E, STOP=E,B,R sends process R a SIGTERM, and
-BAD=E,B,R makes its loss no number.
+Batch norms are in eval mode, so that the result does not depend on how a batch is split. In the environment, STILL=1
+removes the noise of the latent space; in batch B of epoch E, STOP=E,B,R sends rank R a SIGTERM, and BAD=E,B,R makes
+its loss NaN.
 """
 
 import os

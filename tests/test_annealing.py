@@ -7,7 +7,7 @@ from earcli.training.annealing import Annealing
 
 def weights(schedule: Annealing, psnrs: list[float], steps_per_epoch: int) -> list[float]:
     """The weight in each step of a run whose epochs end with these validation PSNRs."""
-    state, step, result = schedule.first_state(), 0, []
+    state, step, result = schedule.initial_state(), 0, []
     for psnr in psnrs:
         for _ in range(steps_per_epoch):
             result.append(schedule.weight_at(state, step))

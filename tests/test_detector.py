@@ -11,7 +11,7 @@ from torchvision.ops import generalized_box_iou_loss
 from earcli import EarDetector, EarVAE
 from earcli.analysis.detection import DetectionResults
 from earcli.errors import CheckpointError
-from earcli.losses.detection import detection_losses
+from earcli.losses.detection import Target, detection_losses
 from earcli.metrics.landmarks import average_precision, error_auc, failure_rate, iou_each, nme_each
 
 WEIGHTS = {"landmark": 1.0, "box": 1.0, "confidence": 1.0}
@@ -62,7 +62,7 @@ def test_coordinates_are_not_rounded_under_mixed_precision(teacher: Path) -> Non
 def test_a_teacher_with_frozen_layers_is_fine_tuned_whole(teacher: Path) -> None:
     vae = EarVAE.load_from_checkpoint(teacher)
     vae.encoder.freeze(2)
-    assert all(p.requires_grad for p in EarDetector(vae.encoder, vae.decoder).encoder.trunk_parameters())
+    assert all(p.requires_grad for p in EarDetector(vae.encoder, vae.decoder).encoder.backbone_parameters())
 
 
 def test_gradients_reach_everything_that_is_used(teacher: Path) -> None:
@@ -77,31 +77,31 @@ def test_gradients_reach_everything_that_is_used(teacher: Path) -> None:
 
 
 def test_a_teacher_is_no_detector(teacher: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"is a teacher's checkpoint, wanted a detector's. .*ear finetune"):
+    with pytest.raises(CheckpointError, match=r"is a teacher's checkpoint, expected a detector's. .*ear finetune"):
         EarDetector.load_from_checkpoint(teacher)
 
 
 # -- losses
 
 
-def wanted() -> tuple[torch.Tensor, ...]:
+def make_target() -> Target:
     boxes = torch.tensor([[0.1, 0.2, 0.5, 0.6], [0.0, 0.0, 0.4, 0.4], [0.0, 0.0, 0.0, 0.0]])
     points = torch.tensor([[[0.2, 0.3], [0.5, 0.5]], [[0.1, 0.1], [0.9, 0.9]], [[0.0, 0.0], [0.0, 0.0]]])
     labeled = torch.tensor([[True, True], [True, False], [False, False]])
     visible = torch.tensor([[True, False], [True, False], [False, False]])
-    return boxes, points, labeled, visible, torch.tensor([True, True, False])
+    return Target(boxes, points, labeled, visible, ear=torch.tensor([True, True, False]))
 
 
 def test_each_term_is_what_its_formula_gives() -> None:
     rng = torch.Generator().manual_seed(0)
     boxes = torch.cat([torch.rand(3, 4, generator=rng) * 0.4 + 0.1, torch.randn(3, 1, generator=rng)], 1)
     keypoints = torch.rand(3, 2, 3, generator=rng)
-    target = wanted()
-    terms = detection_losses(boxes, keypoints, *target, WEIGHTS).terms
+    target = make_target()
+    terms = detection_losses(boxes, keypoints, target, WEIGHTS).terms
     near = [(0, 0), (0, 1), (1, 0)]
-    each = [F.smooth_l1_loss(keypoints[i, k, :2], target[1][i, k], beta=0.02, reduction="sum") for i, k in near]
+    each = [F.smooth_l1_loss(keypoints[i, k, :2], target.points[i, k], beta=0.02, reduction="sum") for i, k in near]
     assert terms["landmark"].item() == pytest.approx(float(torch.stack(each).mean()), rel=1e-6)
-    corners = [torch.cat([b[:2, :2], b[:2, :2] + b[:2, 2:4]], 1) for b in (boxes, target[0])]
+    corners = [torch.cat([b[:2, :2], b[:2, :2] + b[:2, 2:4]], 1) for b in (boxes, target.boxes)]
     apart = generalized_box_iou_loss(*corners, reduction="mean") + (corners[0] - corners[1]).abs().mean()
     assert terms["box"].item() == pytest.approx(float(apart), rel=1e-6)
     sure = F.binary_cross_entropy_with_logits(boxes[:, 4], torch.tensor([1.0, 1.0, 0.0]))
@@ -111,21 +111,21 @@ def test_each_term_is_what_its_formula_gives() -> None:
 
 
 def test_a_perfect_answer_costs_nothing_but_doubt_and_pictures_without_an_ear_only_doubt() -> None:
-    target = wanted()
-    boxes = torch.cat([target[0], torch.full((3, 1), 20.0)], 1)
-    keypoints = torch.cat([target[1], torch.full((3, 2, 1), 20.0)], 2)
-    terms = detection_losses(boxes, keypoints, *target, WEIGHTS).terms
+    target = make_target()
+    boxes = torch.cat([target.boxes, torch.full((3, 1), 20.0)], 1)
+    keypoints = torch.cat([target.points, torch.full((3, 2, 1), 20.0)], 2)
+    terms = detection_losses(boxes, keypoints, target, WEIGHTS).terms
     assert terms["landmark"] == 0
     assert terms["box"].item() == pytest.approx(0, abs=1e-6)
-    empty = [value[2:] for value in target]
-    found = (boxes[2:].requires_grad_(), keypoints[2:].requires_grad_())
-    losses = detection_losses(*found, *empty, WEIGHTS)
+    empty = Target(*(value[2:] for value in target))
+    prediction = (boxes[2:].requires_grad_(), keypoints[2:].requires_grad_())
+    losses = detection_losses(*prediction, empty, WEIGHTS)
     losses.total.backward()
-    assert found[0].grad is not None
-    assert found[0].grad[0, 4] > 0
-    assert not found[0].grad[0, :4].any()
-    assert found[1].grad is not None
-    assert not found[1].grad.any()
+    assert prediction[0].grad is not None
+    assert prediction[0].grad[0, 4] > 0
+    assert not prediction[0].grad[0, :4].any()
+    assert prediction[1].grad is not None
+    assert not prediction[1].grad.any()
 
 
 # -- figures

@@ -1,4 +1,4 @@
-"""Several processes train as one would: the same gradients, weights, figures and files."""
+"""Several processes train like one: the same gradients, weights, figures and files."""
 
 import csv
 import json
@@ -41,21 +41,20 @@ from earcli.training import execution as switches
 from earcli.training import loop as trainer
 from earcli.training.launcher import linked_processes
 from earcli.training.teacher import TeacherModule
-from earcli.training.world_size import Processes
 
 # -- parts
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
 @pytest.mark.parametrize("count", [1, 2, 5, 6, 7])
-def test_validation_deals_out_every_sample_once_and_as_many_batches_to_all(count: int, world: int) -> None:
-    shares = [list(EpochBatches(count, 2, None, rank=rank, world_size=world)) for rank in range(world)]
+def test_ranks_share_validation_samples_without_overlap_in_equally_many_batches(count: int, world: int) -> None:
+    shares = [list(EpochBatches(count, 2, rank=rank, world_size=world)) for rank in range(world)]
     assert len({len(share) for share in shares}) == 1
     assert sorted(np.concatenate([batch for share in shares for batch in share])) == list(range(count))
 
 
 @pytest.mark.parametrize("total", [8, 7])
-def test_a_sample_gets_the_same_augmentation_and_noise_whatever_the_number_of_processes(total: int) -> None:
+def test_augmentation_and_noise_do_not_depend_on_the_world_size(total: int) -> None:
     images = torch.rand(total, 3, 16, 16) * 2 - 1
     posterior = Posterior(torch.zeros(total, 5), torch.zeros(total, 5))
 
@@ -80,23 +79,23 @@ def test_processes_agree_and_gather_with_the_gradient_of_the_whole_loss(tmp_path
     loss = nt_xent(z, z.flip(1), SUBJECTS)
     loss.backward()
     for rank in range(2):
-        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        torch.testing.assert_close(found["z"], z)
-        assert found["subjects"].tolist() == SUBJECTS.tolist()
-        assert found["flags"].tolist() == (SUBJECTS > 0).tolist()
-        torch.testing.assert_close(found["loss"], loss)
-        torch.testing.assert_close(found["gradients"], [p.grad for p in model.parameters()])
-        torch.testing.assert_close(found["none of one"], samples()[:1])
-        assert {name: value.tolist() for name, value in found["added"].items()} == {"a": 3, "b": [1, 1]}
-        assert found["collected"] == [0, 0, 1]
-        assert found["highest"] == 15
-        assert found["earliest"].tolist() == [3, 2]
-        assert found["known"].tolist() == [4, 2]
-        assert found["nowhere"].tolist() == [-1, -1]
+        results = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        torch.testing.assert_close(results["z"], z)
+        assert results["subjects"].tolist() == SUBJECTS.tolist()
+        assert results["flags"].tolist() == (SUBJECTS > 0).tolist()
+        torch.testing.assert_close(results["loss"], loss)
+        torch.testing.assert_close(results["gradients"], [p.grad for p in model.parameters()])
+        torch.testing.assert_close(results["none of one"], samples()[:1])
+        assert {name: value.tolist() for name, value in results["added"].items()} == {"a": 3, "b": [1, 1]}
+        assert results["collected"] == [0, 0, 1]
+        assert results["highest"] == 15
+        assert results["earliest"].tolist() == [3, 2]
+        assert results["known"].tolist() == [4, 2]
+        assert results["nowhere"].tolist() == [-1, -1]
 
 
 @pytest.mark.parametrize(
-    ("environment", "talks"),
+    ("environment", "reports"),
     [
         ({}, True),
         ({"LOCAL_RANK": "1"}, False),
@@ -107,53 +106,17 @@ def test_processes_agree_and_gather_with_the_gradient_of_the_whole_loss(tmp_path
         ({"SLURM_PROCID": "0"}, True),
     ],
 )
-def test_one_process_of_all_machines_talks(
-    environment: dict[str, str], talks: bool, monkeypatch: pytest.MonkeyPatch
+def test_one_process_of_all_machines_reports(
+    environment: dict[str, str], reports: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("RANK", "NODE_RANK", "LOCAL_RANK", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert is_main_process() is talks
+    assert is_main_process() is reports
 
 
-# -- another number of processes
-
-
-@pytest.mark.parametrize(
-    ("accumulate", "before", "now", "settled"), [(1, 2, 1, 2), (4, 2, 8, 1), (3, 2, 6, 1), (2, 3, 3, 2)]
-)
-def test_a_resumed_run_keeps_the_pictures_of_a_step(
-    config: TrainConfig, accumulate: int, before: int, now: int, settled: int
-) -> None:
-    notes: list[str] = []
-    processes = Processes.of({"processes": before, "first_processes": before}, now)
-    assert processes.settle(replace(config, accumulate=accumulate), notes.append).accumulate == settled
-    assert len(notes) == (before != now)
-    assert processes.batches(12) * now == 12 * before
-
-
-def test_a_step_that_cannot_be_shared_is_refused_with_what_can(config: TrainConfig) -> None:
-    processes = Processes.of({"processes": 2, "first_processes": 2}, 3)
-    with pytest.raises(ConfigError, match=r"2 batches, 8 pictures a step, on 2 processes.* out of 1, 2\.$"):
-        processes.settle(config, print)
-    with pytest.raises(ConfigError, match="An epoch of this run has 10 batches, which 3 processes cannot share"):
-        processes.batches(5)
-
-
-def test_a_checkpoint_that_names_no_processes_had_one() -> None:
-    assert Processes.of({}, 2) == Processes(1, 1, 2)
-
-
-def test_batches_that_were_counted_become_those_of_each_process() -> None:
-    counter = {"ready": 6, "started": 6, "processed": 6, "completed": 5}
-    loops = {"fit_loop": {"epoch_loop.batch_progress": {"total": dict(counter), "current": dict(counter)}}}
-    Processes(2, 2, 1).convert(loops)
-    wanted = {"ready": 12, "started": 12, "processed": 12, "completed": 11}
-    assert loops["fit_loop"]["epoch_loop.batch_progress"] == {"total": wanted, "current": wanted}
-
-
-# -- what cannot run here
+# -- what this machine cannot run
 
 
 @pytest.mark.parametrize("cuda", [True, False])
@@ -176,11 +139,11 @@ def test_low_memory_knows_synchronized_batch_norms() -> None:
 
 @pytest.mark.parametrize("strategy", ["fsdp", "ddp_spawn", "bogus"])
 def test_a_strategy_that_cannot_serve_is_refused(config: TrainConfig, strategy: str) -> None:
-    with pytest.raises(ConfigError, match=f"--strategy {strategy}: training knows auto and ddp"):
+    with pytest.raises(ConfigError, match=f"`strategy` must be auto or ddp, got {strategy}"):
         fit(replace(config, strategy=strategy))
 
 
-def test_the_weights_of_vgg_are_not_sent_around(config: TrainConfig) -> None:
+def test_the_weights_of_vgg_are_not_broadcast(config: TrainConfig) -> None:
     module = TeacherModule(replace(config, ema_decay=0.9), 1, vgg=random_vgg(torch.Generator()))
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
@@ -196,7 +159,7 @@ def test_the_weights_of_vgg_are_not_sent_around(config: TrainConfig) -> None:
 
 @pytest.fixture
 def config(config: TrainConfig, tmp_path: Path) -> TrainConfig:
-    """Two epochs of two steps, with all that depends on chance or on the other samples; subjects are known."""
+    """Two epochs of two steps, with all terms that use random numbers or other samples; subjects are known."""
     for name in ("train", "val"):
         manifest = read_manifest(getattr(config, f"{name}_manifest"))
         count = len(manifest)
@@ -210,7 +173,7 @@ def config(config: TrainConfig, tmp_path: Path) -> TrainConfig:
         config,
         train_manifest=tmp_path / "train.npy",
         val_manifest=tmp_path / "val.npy",
-        lr=1e-5,  # AdamW makes much of what rounding does to the smallest gradients
+        lr=1e-5,  # AdamW amplifies rounding errors of the smallest gradients
         augment="light",
         contrastive_weight=1.0,
         ema_decay=0.9,
@@ -221,7 +184,7 @@ def config(config: TrainConfig, tmp_path: Path) -> TrainConfig:
 
 
 def start(config: AnyRunConfig, *command: object, **environment: str) -> subprocess.Popen[str]:
-    """`ear`, or what a test needs it to be, in a process of its own that starts others."""
+    """Starts `several.py` in a process that starts the others."""
     names = ("RANK", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     inherited = {name: value for name, value in os.environ.items() if name not in names}
     config.run_dir.mkdir(parents=True, exist_ok=True)
@@ -238,7 +201,7 @@ def start(config: AnyRunConfig, *command: object, **environment: str) -> subproc
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
-    """What it said on either stream."""
+    """Its output on stdout and stderr."""
     try:
         said = process.communicate(timeout=240)
     except subprocess.TimeoutExpired:
@@ -268,12 +231,12 @@ def tensors(run: RunFolder) -> dict[str, Tensor]:
 
 
 def assert_alike(one: RunFolder, other: RunFolder) -> None:
-    """Weights, averages, moments and every figure of every epoch, but for how sums are rounded."""
+    """Compares weights, averages, moments and all figures of all epochs, up to rounding."""
     for (name, a), (_, b) in zip(*(tensors(run).items() for run in (one, other)), strict=True):
-        # the gradient of what a softmax does not see is nothing but rounding
+        # the gradient of what a softmax ignores is rounding error
         assert (a - b).norm() <= 1e-4 * a.norm() + 2e-8, name
-    for mine, its in zip(rows(one), rows(other), strict=True):
-        assert mine == pytest.approx(its, rel=2e-5)
+    for a_row, b_row in zip(rows(one), rows(other), strict=True):
+        assert a_row == pytest.approx(b_row, rel=2e-5)
 
 
 @pytest.fixture
@@ -286,7 +249,7 @@ def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("frozen")
 def test_two_processes_train_as_one_does_on_the_same_whole_batch(config: TrainConfig) -> None:
-    """The last batch of validation is one picture: nothing is left for the second process."""
+    """The last batch of validation is one picture, so rank 1 has none."""
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -312,29 +275,24 @@ def test_fewer_samples_to_validate_on_than_processes_and_low_memory(config: Trai
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_run_of_two_stops_in_mid_epoch_and_goes_on_with_one_as_if_nothing_had_been(
-    config: TrainConfig, rank: int
-) -> None:
-    # fewer negatives and other noise are all that differs; of 10 pictures, two processes leave two out
-    plain = on_two(replace(config, contrastive_weight=0.0, augment="none", limit_train=10))
-    finish(start(plain, STILL="1"))
-    whole = only_run(plain)
-    stopped = replace(plain, run_dir=plain.run_dir / "stopped")
-    said, _ = finish(start(stopped, STILL="1", STOP=f"1,0,{rank}"), 128 + signal.SIGTERM)
-    assert "stopped; go on with: ear resume" in said
+def test_a_run_of_two_stops_in_mid_epoch_and_resumes_exactly(config: TrainConfig, rank: int) -> None:
+    two = on_two(config)
+    finish(start(two))
+    stopped = replace(two, run_dir=two.run_dir / "stopped")
+    said, _ = finish(start(stopped, STOP=f"1,0,{rank}"), 128 + signal.SIGTERM)
+    assert "stopped; continue with: ear resume" in said
     run = only_run(stopped)
-    assert torch.load(run.last, weights_only=True)["ear"]["sums"]["count"] == 2  # one batch of each
-    said, _ = finish(start(stopped, "resume", run.last, "--devices", 1, STILL="1"))
-    assert "resumed on 1 process instead of 2: --accumulate 2 keeps 4 pictures a step" in said
-    assert_alike(whole, only_run(stopped))
-    said, _ = finish(start(stopped, "resume", run.last, "--devices", 2, "--epochs", 3, STILL="1"))
-    assert "resumed on 2 processes instead of 1: --accumulate 1 keeps 4 pictures a step" in said
-    assert [row["step"] for row in rows(run)] == [2, 4, 6]
+    assert torch.load(run.last, weights_only=True)["ear"]["sums"]["count"] == 2  # one batch of each rank
+    _, wrong = finish(start(stopped, "resume", run.last, "--devices", 1), 1)
+    assert wrong.startswith("error: The run had a total of 2 processes and would now have 1")
+    assert wrong.count("\n") == 1
+    finish(start(stopped, "resume", run.last))
+    assert_alike(only_run(two), run)
 
 
 @pytest.mark.slow
 def test_a_detector_learns_on_two_what_it_learns_on_one(ears: Path, teacher: Path, tmp_path: Path) -> None:
-    """Ears have different numbers of points here, so a mean of the processes' means would be another."""
+    """Ears have different numbers of points here, so the mean of the ranks' means would differ."""
     labels = json.loads((ears / "train_landmarks.coco.json").read_text())
     for number, annotation in enumerate(labels["annotations"]):
         annotation["keypoints"][2 : 3 * (number % 5) : 3] = [0] * (number % 5)
@@ -378,21 +336,21 @@ def test_the_processes_that_were_started_end_with_the_one_that_failed(error: Exc
     launcher, child = SimpleNamespace(procs=[]), Child()
     strategy = SimpleNamespace(launcher=launcher, cluster_environment=None)
     run: Any = SimpleNamespace(strategy=strategy, world_size=2, is_global_zero=True, local_rank=0)
-    found = None
+    raised = None
     try:
         with linked_processes(run):
             launcher.procs = [child]  # as Lightning does, a new list
             if error is not None:
                 raise error
     except Exception as caught:
-        found = caught
+        raised = caught
     assert child.killed == (error is not None)
-    assert launcher.procs == []  # Lightning looks after none of them any more
+    assert launcher.procs == []  # Lightning no longer watches any of them
     if isinstance(error, RuntimeError):
-        assert isinstance(found, TrainingError)
-        assert "or cannot be reached (gloo: connection closed by peer). Mend that" in str(found)
+        assert isinstance(raised, TrainingError)
+        assert "or cannot be reached (gloo: connection closed by peer). Fix the cause" in str(raised)
     else:
-        assert found is error
+        assert raised is error
 
 
 @pytest.mark.slow
@@ -409,7 +367,7 @@ def test_a_process_that_is_killed_takes_the_other_with_it(config: TrainConfig, p
     else:
         os.kill(int(child), signal.SIGKILL)
     _, wrong = finish(process, -signal.SIGKILL if parent else 1)
-    assert parent or wrong.startswith("error: Another process of this run has ended")
+    assert parent or wrong.startswith("error: Another process of this run ended")
     state = Path(f"/proc/{child}/stat")
     deadline = time.monotonic() + 60
     while state.exists() and state.read_text().split(") ")[1][0] != "Z":

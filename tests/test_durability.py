@@ -1,4 +1,4 @@
-"""What is written is whole: after a kill at any moment, on a full disk, beside another process, with a damaged file."""
+"""Files are complete: after a kill at any moment, on a full disk, beside another process, with a damaged file."""
 
 import shutil
 from collections import Counter
@@ -17,7 +17,7 @@ from killing import Kill, train
 from running import ear, fails
 from torch import Tensor
 
-from earcli.checkpoints.opening import open_checkpoint
+from earcli.checkpoints.checkpoint import Checkpoint
 from earcli.checkpoints.runs import RunFolder
 from earcli.config.teacher import TrainConfig
 from earcli.errors import CheckpointError, DamagedError, RunError
@@ -48,30 +48,31 @@ def state(run: RunFolder) -> tuple[dict[str, Tensor], list[dict[str, str]], set[
 
 
 def survive(config: TrainConfig, kill: Kill, expected: tuple[Any, Any, Any]) -> str:
-    """Kills a run, goes on, and compares what it ends with; returns what it went on from."""
+    """Kills a run, resumes it, and compares the result; returns what it resumed from."""
     shutil.rmtree(config.run_dir, ignore_errors=True)
     while train(config, kill).code == 0:  # it was faster than the clock
         kill = replace(kill, at=kill.at / 2)
         shutil.rmtree(config.run_dir)
     try:
-        path, content = open_checkpoint("last.ckpt", config.run_dir, complete=True)
-        went_on = f"{path.name}, epochs done {content['ear']['epochs_done']}"
-        del content  # a memory map of the file
+        checkpoint = Checkpoint.open("last.ckpt", run_dir=config.run_dir, resumable=True)
+        path = checkpoint.path
+        resumed_from = f"{path.name}, epochs done {checkpoint.content['ear']['epochs_done']}"
+        checkpoint.release()
     except CheckpointError:
-        path, went_on = None, NOTHING
+        path, resumed_from = None, NOTHING
     assert train(config, resume=path).code == 0, kill
     found = state(newest(config))
     assert_same(expected[0], found[0])
     assert found[1:] == expected[1:], kill
-    return went_on
+    return resumed_from
 
 
 def test_killed_while_it_writes_a_checkpoint(whole: TrainConfig) -> None:
     short = replace(whole, epochs=2)
     assert train(short).code == 0
     expected = state(newest(short))
-    went_on = survive(replace(short, run_dir=whole.run_dir / "killed"), Kill("write", 4), expected)
-    assert went_on == "last.ckpt, epochs done 1"
+    resumed_from = survive(replace(short, run_dir=whole.run_dir / "killed"), Kill("write", 4), expected)
+    assert resumed_from == "last.ckpt, epochs done 1"
 
 
 @pytest.mark.slow
@@ -90,7 +91,7 @@ def test_killed_at_thirty_moments(whole: TrainConfig) -> None:
     outcomes = Counter(survive(killed, kill, expected) for kill in kills)
     assert {outcome.split(",")[0] for outcome in outcomes} == {"last.ckpt", "previous.ckpt", NOTHING}
     print(
-        f"{len(kills)} kills survived; they went on from:", *(f"{n} × {what}" for what, n in outcomes.items()), sep="\n"
+        f"{len(kills)} kills survived; they resumed from:", *(f"{n} × {what}" for what, n in outcomes.items()), sep="\n"
     )
 
 
@@ -107,29 +108,30 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(
     expected = weights(run), table(run)
     before = run.previous.read_bytes()
     cut(run.last)
-    path, content = open_checkpoint("last.ckpt", config.run_dir, complete=True)
-    assert (path, content["ear"]["epochs_done"]) == (run.previous, 2)
+    checkpoint = Checkpoint.open("last.ckpt", run_dir=config.run_dir, resumable=True)
+    assert (checkpoint.path, checkpoint.content["ear"]["epochs_done"]) == (run.previous, 2)
     assert caplog.messages[0].startswith(f"{run.last} is damaged")
-    assert caplog.messages[0].endswith(f"Taking {run.previous} instead.")
-    del content
-    fit(longer, resume=(run, path))
+    assert caplog.messages[0].endswith(f"Opened {run.previous} instead.")
+    fit(longer, resume=checkpoint)
     assert run.previous.read_bytes() == before  # a damaged file has not taken its place
     assert_same(expected[0], weights(run))
     assert expected[1] == table(run)
     run.last.unlink()
-    assert open_checkpoint(str(run.last), config.run_dir, complete=True)[0] == run.previous
+    assert Checkpoint.open(run.last, resumable=True).path == run.previous
     cut(run.previous)
-    assert open_checkpoint("last.ckpt", config.run_dir)[0].name.startswith("ear_vae-epoch=002")  # weights alone
-    with pytest.raises(DamagedError, match=r"last.ckpt is missing"):
-        open_checkpoint("last.ckpt", config.run_dir, complete=True)
+    assert Checkpoint.open("last.ckpt", run_dir=config.run_dir).path.name.startswith(
+        "ear_vae-epoch=002"
+    )  # weights only
+    with pytest.raises(DamagedError, match=r"last.ckpt does not exist"):
+        Checkpoint.open("last.ckpt", run_dir=config.run_dir, resumable=True)
 
 
 def test_only_a_damaged_checkpoint_gives_way(config: TrainConfig) -> None:
     run, _ = fit(config)
     content = torch.load(run.last, weights_only=True)
     torch.save({**content, "hyper_parameters": {"latent_dim": 8, "landmarks": 17}}, run.last)
-    with pytest.raises(CheckpointError, match="is a detector's checkpoint, wanted a teacher's"):
-        open_checkpoint(str(run.last), config.run_dir)
+    with pytest.raises(CheckpointError, match="is a detector's checkpoint, expected a teacher's"):
+        Checkpoint.open(run.last, "teacher")
 
 
 @contextmanager
@@ -147,8 +149,8 @@ def largest_file(size: int) -> Iterator[None]:
 def test_what_is_no_damage_of_a_checkpoint_and_no_full_disk_is_not_taken_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def resume(error: Exception, begun: bool = False) -> None:
-        with translate_restore_errors(tmp_path / "last.ckpt", lambda: begun):
+    def resume(error: Exception, started: bool = False) -> None:
+        with translate_restore_errors(tmp_path / "last.ckpt", lambda: started):
             raise error
 
     with pytest.raises(CheckpointError, match=r"last.ckpt is damaged: .* \(KeyError: 'loops'\)"):
@@ -157,7 +159,7 @@ def test_what_is_no_damage_of_a_checkpoint_and_no_full_disk_is_not_taken_for_it(
         with pytest.raises(type(error)):
             resume(error)
     with pytest.raises(KeyError):
-        resume(KeyError("loops"), begun=True)
+        resume(KeyError("loops"), started=True)
     monkeypatch.setattr(torch, "save", lambda *a: (_ for _ in ()).throw(RuntimeError("device-side assert")))
     with pytest.raises(RuntimeError, match="device-side assert"):
         write_checkpoint({}, tmp_path / "x.ckpt")
@@ -174,7 +176,7 @@ def test_a_full_disk_stops_a_run_with_its_reason_and_leaves_the_checkpoint_befor
         with pytest.raises(RunError, match=r"epoch=001.*\.ckpt cannot be written \(File too large\). Free space there"):
             fit(config, Recorder(fill))
     run = newest(config)
-    assert open_checkpoint("last.ckpt", config.run_dir)[1]["ear"]["epochs_done"] == 1
+    assert Checkpoint.open("last.ckpt", run_dir=config.run_dir).content["ear"]["epochs_done"] == 1
     assert not [name for name in files(run) if name.endswith(".tmp")]
 
 
@@ -212,6 +214,6 @@ def test_two_runs_that_start_at_once_get_two_folders_and_one_folder_has_one_run(
     run = RunFolder(first)
     claim = run.claim()
     with pytest.raises(RunError, match=f"Another process trains in {first}. Wait for its end, or stop it"):
-        fit(config, resume=(run, run.last))
+        fit(config, resume=Checkpoint.open(run.last))
     claim.release()
-    fit(config, resume=(run, run.last))
+    fit(config, resume=Checkpoint.open(run.last))

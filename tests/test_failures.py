@@ -453,7 +453,7 @@ from earcli.data.manifest import read_manifest
 
 if __name__ == "__main__":
     dataset = crop_dataset(load_crops(read_manifest(Path(sys.argv[1])), 64, Path(sys.argv[2]), 2))
-    order = EpochBatches(24, 5, (0, 0))
+    order = EpochBatches(24, 5, seed=0)
     here = list(DataLoader(dataset, sampler=order, batch_size=None))
     spawned = list(
         DataLoader(dataset, sampler=order, batch_size=None, num_workers=2, multiprocessing_context="spawn")

@@ -1,4 +1,4 @@
-"""Numbers that go wrong: what stops a run, what it leaves for a replay, and what it takes in its stride."""
+"""Non-finite numbers: what stops a run, what it writes for a replay, and what it tolerates."""
 
 import itertools
 from collections.abc import Callable
@@ -27,14 +27,14 @@ Change = Callable[[TeacherModule, int, Tensor], Tensor]
 
 
 def change_loss(monkeypatch: pytest.MonkeyPatch, change: Change) -> list[list[int]]:
-    """Lets `change` have the loss of each batch; returns a list that fills with the pixel sums of each batch."""
+    """Applies `change` to the loss of each batch; returns a list that receives the pixel sums of each batch."""
     step, compute, seen = TeacherModule.training_step, Objective.forward, []
 
     def training_step(self: TeacherModule, batch: Any, batch_idx: int) -> Tensor:
         seen.append(sorted(batch["pixels"].flatten(1).long().sum(1).tolist()))
 
-        def changed(*arguments: Any) -> Losses:
-            losses = compute(*arguments)
+        def changed(*arguments: Any, **keywords: Any) -> Losses:
+            losses = compute(*arguments, **keywords)
             return losses._replace(total=change(self, batch_idx, losses.total))
 
         with monkeypatch.context() as patch:
@@ -46,7 +46,7 @@ def change_loss(monkeypatch: pytest.MonkeyPatch, change: Change) -> list[list[in
 
 
 def pixel_sums(manifest: Path, config: TrainConfig) -> list[int]:
-    """Which pictures a manifest names, as `change_loss` tells them apart."""
+    """The pixel sums of the pictures of a manifest, which identify them in the result of `change_loss`."""
     chosen = replace(config, train_manifest=manifest, limit_train=None, run_dir=config.run_dir / "replay")
     return sorted(np.array(crops(chosen)[0].pixels[:], np.int64).sum((1, 2, 3)).tolist())
 
@@ -64,8 +64,8 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_pictures_of_its_step(
     ) as caught:
         fit(config, recorder)
     run = RunFolder(config.run_dir / config.run_name / "version_0")
-    assert f"its pictures are in {run.bad_batch}: look at them with ear check. " in str(caught.value)
-    assert "start anew with a lower --lr" in str(caught.value)
+    assert f"{run.bad_batch} lists its pictures for ear check. " in str(caught.value)
+    assert "start a new run with a lower `lr`" in str(caught.value)
     assert len(recorder.records) == 1
     assert all(value.isfinite().all() for value in weights(run).values())
     assert [item.epoch for item in run.best()] == [0]
@@ -89,7 +89,7 @@ def test_a_gradient_that_is_not_finite_names_all_batches_of_its_step(
     ) as stop:
         fit(mixed)
     run = RunFolder(config.run_dir / config.run_name / "version_0")
-    assert f"sound: ear resume {run.last} --precision 32, or start anew" in str(stop.value)
+    assert f"sound: resume with `precision` 32 (ear resume {run.last}), or start a new run" in str(stop.value)
     assert pixel_sums(run.bad_batch, config) == sorted(seen[6] + seen[7])
 
 
@@ -125,7 +125,7 @@ def test_fp16_leaves_a_step_that_overflows_out_and_stops_when_all_do(
     scalers = []
 
     def on_cpu(**arguments: Any) -> Any:
-        # Lightning knows fp16 on CUDA only: a plugin of its own brings the scaler to a CPU
+        # Lightning supports fp16 on CUDA only: a plugin enables the scaler on a CPU
         scalers.append(torch.amp.GradScaler("cpu"))
         plugin = MixedPrecision("16-mixed", "cpu", scalers[-1])
         monkeypatch.setattr(plugin, "autocast_context_manager", lambda: torch.autocast("cpu", torch.bfloat16))
@@ -166,4 +166,4 @@ def test_a_latent_space_that_collapses_is_named_once_with_its_figure(
     said = [note for note in recorder.notes if "collapsed" in note]
     assert len(said) == 1
     assert "only 0 of 8 dimensions vary over the validation ears (variance above 0.01)" in said[0]
-    assert "lower --kl-weight" in said[0]
+    assert "lower `kl_weight`" in said[0]

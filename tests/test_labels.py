@@ -162,7 +162,7 @@ def test_what_is_wrong_as_a_whole_is_an_error(pictures: Path) -> None:
         read_labels(pictures / "labels.json")
     with pytest.raises(ManifestError, match=r"has no .pts file"):
         read_labels(pictures)
-    with pytest.raises(DataError, match=r"10 of 10 labels .* cannot be used .*3 points, wanted 5.*--landmarks"):
+    with pytest.raises(DataError, match=r"10 of 10 labels .* cannot be used .*3 points, expected 5.*`landmarks`"):
         read_labels(coco(pictures), landmarks=5)
     with pytest.raises(DataError, match="no such file"):
         read_labels(coco(pictures), root=pictures.parent)
@@ -171,14 +171,14 @@ def test_what_is_wrong_as_a_whole_is_an_error(pictures: Path) -> None:
 def test_a_whole_picture_knows_one_ear(pictures: Path) -> None:
     labels = read_labels(coco(pictures, lambda c: c["annotations"][1].update(image_id=0)))
     assert labels.has_ear.sum() == 10
-    alone = labels.alone()
+    alone = labels.single_ear_pictures()
     assert alone.has_ear.sum() == 8
     assert [item.reason for item in alone.skipped] == ["2 ears on one picture"]
 
 
-def test_sets_of_other_points_do_not_join(pictures: Path) -> None:
+def test_sets_with_different_points_cannot_be_concatenated(pictures: Path) -> None:
     one = read_labels(coco(pictures))
     two = read_labels(coco(pictures, lambda c: c["categories"][0].update(keypoints=["a", "b", "c"])))
-    assert len(Labels.joined([one, one])) == 20
-    with pytest.raises(DataError, match="other names for them"):
-        Labels.joined([one, two])
+    assert len(Labels.concatenate([one, one])) == 20
+    with pytest.raises(DataError, match="have 3 and 3 points or different names for them"):
+        Labels.concatenate([one, two])

@@ -158,8 +158,8 @@ def test_vgg_is_frozen_and_in_no_checkpoint(pair: tuple[Tensor, Tensor]) -> None
 
 def test_the_total_is_the_weighted_sum_and_terms_are_unweighted(pair: tuple[Tensor, Tensor]) -> None:
     mu, logvar = torch.randn(3, 4, generator=torch.Generator().manual_seed(5)), torch.zeros(3, 4)
-    draws = (mu, mu + 0.1)
-    losses = Objective(None)(*pair, mu, logvar, draws, kl_weight=0.01)
+    samples = (mu, mu + 0.1)
+    losses = Objective(None)(*pair, mu, logvar, samples=samples, kl_weight=0.01)
     t = {name: value.item() for name, value in losses.terms.items()}
     assert set(t) == set(TERMS) - {"perceptual"}
     assert t["kl"] == pytest.approx(latent.kl_nats(mu, logvar).item() / 4)
@@ -175,15 +175,15 @@ def test_a_weight_of_zero_computes_nothing(pair: tuple[Tensor, Tensor], monkeypa
         monkeypatch.setattr(module, name, never)
     objective = Objective(None, ssim_weight=0, edge_weight=0, contrastive_weight=0, center_weight=0)
     mu = torch.ones(3, 4)
-    losses = objective(*pair, mu, torch.zeros(3, 4), (mu, mu), kl_weight=0.0)
+    losses = objective(*pair, mu, torch.zeros(3, 4), samples=(mu, mu), kl_weight=0.0)
     assert losses.total.item() == pytest.approx(losses.terms["l1"].item())
 
 
 def test_terms_are_fp32_under_autocast(pair: tuple[Tensor, Tensor]) -> None:
     mu = torch.ones(3, 4)
-    plain = Objective(None)(*pair, mu, torch.zeros(3, 4), (mu, mu), kl_weight=0.01)
+    plain = Objective(None)(*pair, mu, torch.zeros(3, 4), samples=(mu, mu), kl_weight=0.01)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        mixed = Objective(None)(*pair, mu, torch.zeros(3, 4), (mu, mu), kl_weight=0.01)
+        mixed = Objective(None)(*pair, mu, torch.zeros(3, 4), samples=(mu, mu), kl_weight=0.01)
     for name, value in plain.terms.items():
         assert mixed.terms[name].dtype == torch.float32
         assert mixed.terms[name].item() == pytest.approx(value.item(), rel=1e-6)

@@ -9,6 +9,7 @@ import pytest
 
 from earcli.checkpoints.runs import RunFolder, create_run, find_checkpoint
 from earcli.config.teacher import TrainConfig
+from earcli.data.cache import Skipped
 from earcli.errors import CheckpointError, RunError
 from earcli.files import atomic_write, replacing_folder
 from earcli.training.checkpoint_io import keep_best
@@ -29,7 +30,7 @@ def test_runs_that_start_at_once_do_not_share_a_folder(tmp_path: Path) -> None:
 
 def test_a_run_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match=r"cannot be written .* Give another --run-dir"):
+    with pytest.raises(RunError, match=r"cannot be written .* Give another `run_dir`"):
         create_run(tmp_path / "file", "x")
 
 
@@ -91,7 +92,7 @@ def test_metrics_have_every_epoch_once_also_after_a_step_back(tmp_path: Path) ->
 
 
 def test_hparams_and_skipped_pictures_are_written(tmp_path: Path) -> None:
-    RunFolder(tmp_path).write_start(TrainConfig(), [("a, b.jpg", "empty file")])
+    RunFolder(tmp_path).write_start(TrainConfig(), [Skipped(0, "a, b.jpg", "empty file")])
     assert "latent_dim: 1024" in (tmp_path / "hparams.yaml").read_text()
     with (tmp_path / "skipped.csv").open() as file:
         assert list(csv.DictReader(file)) == [{"path": "a, b.jpg", "reason": "empty file"}]

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from earcli.benchmarks.straightforward import NaiveStep
 from earcli.benchmarks.training_step import bench_train, precision_context
 from earcli.config.teacher import TrainConfig
-from earcli.data.augmentation import affine_grid, mirrored
+from earcli.data.augmentation import affine_grid, reflect_grid
 from earcli.data.batches import as_images
 from earcli.data.cache import load_crops
 from earcli.data.manifest import read_manifest
@@ -137,7 +137,7 @@ def test_mirroring_the_grid_is_what_torch_does_at_borders() -> None:
     random = torch.Generator().manual_seed(0)
     images = torch.rand(3, 3, 64, 64, generator=random)
     grid = torch.rand(3, 64, 64, 2, generator=random) * 5 - 2.5
-    ours = F.grid_sample(images, mirrored(grid), padding_mode="border", align_corners=False)
+    ours = F.grid_sample(images, reflect_grid(grid), padding_mode="border", align_corners=False)
     torch.testing.assert_close(ours, F.grid_sample(images, grid, padding_mode="reflection", align_corners=False))
 
 

@@ -1,4 +1,4 @@
-"""What --low-memory and --compile change, and what they leave as it is."""
+"""`low_memory` and `compile`: what they change, and what they do not."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from running import ear, fails
 from torch import Tensor
 
 from earcli.benchmarks.training_step import precision_context
 from earcli.config.teacher import TrainConfig
+from earcli.errors import ConfigError
 from earcli.models.blocks import SpatialAttention
 from earcli.models.vae import EarVAE
-from earcli.training.execution import apply_switches, blocks, check_switches
+from earcli.training.execution import apply_switches, check_switches, checkpointed_blocks
 from earcli.training.teacher import TeacherModule
 
 CPU = torch.device("cpu")
@@ -68,7 +68,7 @@ def test_a_model_that_trains_with_low_memory_validates_as_ever(monkeypatch: pyte
 
 def test_every_block_of_encoder_and_decoder_is_one() -> None:
     model = EarVAE(8, 64, "resnet18")
-    found = {id(parameter) for block in blocks(model) for parameter in block.parameters()}
+    found = {id(parameter) for block in checkpointed_blocks(model) for parameter in block.parameters()}
     others = {name.split(".")[1] for name, p in model.named_parameters() if id(p) not in found}
     assert others == {"stem", "mu_head", "logvar_head", "lateral", "expand", "to_rgb", "sketch"}
 
@@ -96,15 +96,19 @@ def test_compile_translates_training_passes_only_and_keeps_names(monkeypatch: py
     assert list(model.state_dict()) == names
 
 
-def test_compile_without_a_compiler_is_refused_in_one_line(ears: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compile_without_a_compiler_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("No working C++ compiler found in torch._inductor.config.cpp.cxx\nmore")
 
     monkeypatch.setattr(torch, "compile", none)
-    result = ear("train", "--compile", "--preset", "tiny", "--train-manifest", ears / "train_teacher.npy")
-    fails(result, "--compile found no working compiler", "No working C++ compiler found", "leave --compile out")
-    fails(ear("train", "--compile", "--low-memory"), "--compile and --low-memory do not go together. Leave one out.")
-    check_switches(TrainConfig.resolve("tiny", {}, {"low_memory": True}))
+    config = TrainConfig.resolve("tiny", {}, {"compile": True})
+    with pytest.raises(
+        ConfigError, match=r"^`compile` found no working compiler \(RuntimeError: No working .* do not set `compile`.$"
+    ):
+        check_switches(config)
+    with pytest.raises(ConfigError, match=r"^`compile` and `low_memory` cannot be combined"):
+        check_switches(replace(config, low_memory=True))
+    check_switches(replace(config, compile=False, low_memory=True))
 
 
 def test_attention_is_the_same_when_it_is_translated(monkeypatch: pytest.MonkeyPatch) -> None:

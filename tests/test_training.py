@@ -1,4 +1,4 @@
-"""Training: it learns, it stops and resumes bit for bit, it notices what goes wrong."""
+"""Training: it learns, it resumes bit-exactly, it reports what goes wrong."""
 
 import signal
 from dataclasses import replace
@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from fitting import NOTHING, Recorder, assert_same, crops, fit, interrupt_at, table, weights
+from fitting import UNTRAINED, Recorder, assert_same, crops, fit, interrupt_at, table, weights
 from torch import Tensor
 
+from earcli.checkpoints.checkpoint import Checkpoint
 from earcli.checkpoints.runs import RunFolder
 from earcli.config.teacher import AUTO, TrainConfig
 from earcli.data.batches import as_images
 from earcli.data.cache import load_crops
-from earcli.errors import ConfigError, DataError, RunError, TrainingError
+from earcli.errors import ConfigError, DataError, InterruptedTraining, RunError, TrainingError
 from earcli.metrics.image import psnr, to_unit
 from earcli.models.vae import EarVAE
-from earcli.training.callbacks import STOPS, InterruptedTraining
+from earcli.training.callbacks import STOP_SIGNALS
 from earcli.training.loop import Pretrained, train_teacher
-from earcli.training.module import update_average
+from earcli.training.module import accumulator_dtype, lerp_average
 from earcli.training.precision import choose_precision
 from earcli.training.teacher import TeacherModule
 
@@ -64,7 +65,7 @@ def test_it_overfits_four_ears(config: TrainConfig) -> None:
     table = val.manifest.subset([0, 1, 2, 3] * 25)
     train = load_crops(table, quick.image_size, quick.run_dir / ".cache", 2)
     recorder = Recorder()
-    train_teacher(quick, train, val, NOTHING, recorder)
+    train_teacher(quick, train, val, UNTRAINED, recorder)
     assert recorder.records[-1]["val/psnr"] > 20
     assert recorder.records[-1]["val/psnr"] > recorder.records[0]["val/psnr"] + 2
 
@@ -74,7 +75,7 @@ RESUMED = {"ema_decay": 0.9, "kl_anneal_threshold_psnr": 1.0, "kl_anneal_epochs"
 
 @pytest.fixture(scope="module")
 def straight() -> dict[int, tuple[dict[str, Tensor], list[dict[str, str]]]]:
-    """What undisturbed runs ended with, by --accumulate; filled by the first test that wants it."""
+    """The results of uninterrupted runs by `accumulate`; filled by the first test that needs them."""
     return {}
 
 
@@ -100,7 +101,7 @@ def test_a_run_that_stops_and_resumes_equals_one_that_did_not_bit_for_bit(
     run = RunFolder(stopped.value.last.parents[1])
     done = torch.load(run.last, weights_only=True)
     assert done["ear"]["epochs_done"] == (1 if (epoch, batch) == (0, 4) else epoch)
-    fit(replace(whole, run_name="stopped"), resume=(run, run.last))
+    fit(replace(whole, run_name="stopped"), resume=Checkpoint.open(run.last))
     assert_same(straight[accumulate][0], weights(run))
     assert straight[accumulate][1] == table(run)
 
@@ -111,13 +112,13 @@ def test_two_runs_of_one_seed_are_one_and_of_two_seeds_are_two(config: TrainConf
     assert any(not torch.equal(a, b) for a, b in zip(weights(first).values(), weights(other).values(), strict=True))
 
 
-@pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
+@pytest.mark.parametrize("number", STOP_SIGNALS, ids=lambda number: number.name)
 def test_a_signal_stops_a_run_and_is_given_back(config: TrainConfig, number: signal.Signals) -> None:
-    before = [signal.getsignal(each) for each in STOPS]
+    before = [signal.getsignal(each) for each in STOP_SIGNALS]
     with pytest.raises(InterruptedTraining) as stopped:
         fit(config, interrupt_at(0, 1, number))
     assert stopped.value.signal_number == number
-    assert [signal.getsignal(each) for each in STOPS] == before
+    assert [signal.getsignal(each) for each in STOP_SIGNALS] == before
 
 
 def test_a_signal_that_is_ignored_stays_so(config: TrainConfig) -> None:
@@ -130,8 +131,20 @@ def test_a_signal_that_is_ignored_stays_so(config: TrainConfig) -> None:
 
 def test_a_changed_training_set_is_not_resumed(config: TrainConfig) -> None:
     run, _ = fit(config)
-    with pytest.raises(DataError, match="had 2 steps an epoch, now it would have 3"):
-        fit(replace(config, limit_train=12, epochs=3), resume=(run, run.last))
+    with pytest.raises(DataError, match="had 2 steps per epoch and would now have 3"):
+        fit(replace(config, limit_train=12, epochs=3), resume=Checkpoint.open(run.last))
+
+
+def test_resuming_with_another_number_of_processes_is_refused(config: TrainConfig) -> None:
+    run, _ = fit(config)
+    content = torch.load(run.last, weights_only=True)
+    content["ear"]["processes"] = 2
+    torch.save(content, run.last)
+    with pytest.raises(ConfigError) as refused:
+        fit(replace(config, epochs=3), resume=Checkpoint.open(run.last))
+    assert str(refused.value) == (
+        "The run had a total of 2 processes and would now have 1. Set `devices` and `num_nodes` as before."
+    )
 
 
 def test_a_checkpoint_that_cannot_be_written_stops_with_a_reason(
@@ -147,18 +160,18 @@ def test_a_checkpoint_that_cannot_be_written_stops_with_a_reason(
 
 @pytest.mark.parametrize(
     ("size", "remedy"),
-    [(4, "--batch-size 2 --accumulate 2"), (1, "a smaller --image-size or --resnet-version")],
+    [(4, "`batch_size` 2 with `accumulate` 2"), (1, "a smaller `image_size` or `resnet_version`")],
 )
 def test_running_out_of_memory_names_what_to_try(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch, size: int, remedy: str
 ) -> None:
     monkeypatch.setattr(TeacherModule, "training_step", memory_for(0))
-    with pytest.raises(TrainingError, match=f"Memory ran out at --batch-size {size}. Try {remedy}"):
+    with pytest.raises(TrainingError, match=f"Memory ran out with `batch_size` {size}. Try {remedy}"):
         fit(replace(config, batch_size=size))
 
 
 def memory_for(most: int) -> Any:
-    """A training step for which a GPU has room for so many pictures."""
+    """A training step for which a GPU has memory for `most` pictures."""
     step = TeacherModule.training_step
 
     def training_step(self: TeacherModule, batch: Any, batch_idx: int) -> Tensor:
@@ -187,7 +200,7 @@ def test_the_batch_size_is_found(config: TrainConfig, monkeypatch: pytest.Monkey
     )
     recorder = Recorder()
     run, _ = fit(replace(config, batch_size=AUTO, epochs=1), recorder)
-    assert recorder.notes[0] == f"--batch-size auto: {found} is the most that fits"
+    assert recorder.notes[0] == f"batch size {found}, the largest that fits into memory"
     assert f"batch_size: {found}\n" in (run.path / "hparams.yaml").read_text()
     assert_same(weights(run), weights(whole))  # the search leaves nothing behind
     assert len(validated) > 1  # a validation needs memory too
@@ -200,13 +213,13 @@ def test_a_set_smaller_than_a_batch_is_refused(config: TrainConfig) -> None:
 
 
 def test_a_strategy_that_does_not_exist_is_refused(config: TrainConfig) -> None:
-    with pytest.raises(ConfigError, match="--strategy bogus"):
+    with pytest.raises(ConfigError, match="`strategy` must be auto or ddp, got bogus"):
         fit(replace(config, strategy="bogus"))
 
 
 def test_precision_is_chosen_and_16_mixed_needs_cuda(config: TrainConfig) -> None:
     assert choose_precision(replace(config, precision="auto")).precision in ("32", "bf16-mixed")
-    with pytest.raises(ConfigError, match="needs CUDA"):
+    with pytest.raises(ConfigError, match="`precision` 16-mixed needs CUDA"):
         choose_precision(replace(config, precision="16-mixed"))
 
 
@@ -256,11 +269,22 @@ def test_a_pretrained_trunk_learns_slower_and_norms_do_not_decay(config: TrainCo
     assert len(where) == len(list(module.model.parameters()))
 
 
+def test_sums_have_the_precision_that_a_device_supports(config: TrainConfig) -> None:
+    assert [accumulator_dtype(torch.device(name)) for name in ("cpu", "cuda", "mps")] == [
+        torch.float64,
+        torch.float64,
+        torch.float32,
+    ]
+    module = TeacherModule(config, 1)
+    module.add({"loss": torch.tensor(0.1)}, 3)
+    assert module.sums["loss"].dtype == torch.float64
+
+
 def test_the_average_moves_by_its_decay() -> None:
     model, average = torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2)
     torch.nn.init.constant_(model.weight, 3.0)
     model.num_batches_tracked.fill_(5)
-    update_average(average, model, 0.75)
+    lerp_average(average, model, 0.75)
     assert average.weight.tolist() == [1.5, 1.5]
     assert average.num_batches_tracked == 5
 

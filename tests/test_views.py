@@ -11,7 +11,7 @@ from PIL import Image
 from earcli.data.augmentation import STRENGTHS
 from earcli.data.formats.columns import Keypoints
 from earcli.data.labels import Labels, read_labels
-from earcli.data.views import boxes_to_picture, expand_boxes, show, to_picture, view_dataset
+from earcli.data.views import boxes_to_picture, expand_boxes, render_views, to_picture, view_dataset
 
 STRONG = STRENGTHS["strong"]
 
@@ -50,7 +50,7 @@ def test_points_go_with_the_picture_however_it_is_turned_zoomed_shifted_and_flip
     assert dataset.pixels.shape == (8, 256, 256, 3)
     batch = dataset[np.arange(8)]
     plain = replace(STRONG, brightness=0, contrast=0, color=0)
-    images, target = show(batch, 128, plain, torch.Generator().manual_seed(3))
+    images, target = render_views(batch, 128, plain, torch.Generator().manual_seed(3))
     assert target.labeled.all()
     for image, points in zip(images, target.points * 128, strict=True):
         for channel, (x, y) in enumerate(points.tolist()):
@@ -67,7 +67,7 @@ def test_targets_are_not_rounded_under_mixed_precision(dotted: Labels, tmp_path:
     targets = []
     for mixed in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-            targets.append(show(dataset[np.arange(8)], 64, STRONG, torch.Generator().manual_seed(3))[1].points)
+            targets.append(render_views(dataset[np.arange(8)], 64, STRONG, torch.Generator().manual_seed(3))[1].points)
     assert torch.equal(*targets)
 
 
@@ -79,7 +79,7 @@ def test_a_box_goes_with_its_ear_as_the_ellipse_in_it(dotted: Labels, tmp_path: 
         Image.fromarray(np.where(ellipse[..., None], 230, 20).astype(np.uint8).repeat(3, 2)).save(folder / name)
     dataset, _ = view_dataset(dotted, 128, 0.25, vary=True, folder=tmp_path / "cache", workers=1)
     plain = replace(STRONG, brightness=0, contrast=0, color=0)
-    images, target = show(dataset[np.arange(8)], 128, plain, torch.Generator().manual_seed(1))
+    images, target = render_views(dataset[np.arange(8)], 128, plain, torch.Generator().manual_seed(1))
     for image, (x, y, width, height) in zip(images[:, 0], (target.boxes * 128).tolist(), strict=True):
         rows_, columns_ = torch.nonzero(image > 0, as_tuple=True)
         assert columns_.min() == pytest.approx(x, abs=1.5)
@@ -94,7 +94,7 @@ def test_what_is_shown_for_validation_is_the_crop_that_pillow_makes(dotted: Labe
         crop = picture.crop((20, 25, 140, 175)).resize((64, 64), Image.Resampling.BILINEAR)
     assert np.array_equal(dataset.pixels[0], np.asarray(crop))
     batch = dataset[np.arange(2)]
-    images, target = show(batch, 64, None)
+    images, target = render_views(batch, 64, None)
     assert images.shape == (2, 3, 64, 64)
     back = to_picture(target.points, batch["window"])
     assert back[0].numpy() == pytest.approx(dotted.points[0, :, :2], abs=1e-3)
@@ -107,7 +107,7 @@ def test_a_point_that_leaves_the_view_or_has_no_label_is_not_learned(dotted: Lab
     far = replace(dotted, points=points)
     dataset, _ = view_dataset(far, 64, 0.0, vary=True, folder=tmp_path / "cache", workers=1)
     batch = dataset[np.arange(8)]
-    _, target = show(batch, 64, replace(STRONG, shift=0.6), torch.Generator().manual_seed(0))
+    _, target = render_views(batch, 64, replace(STRONG, shift=0.6), torch.Generator().manual_seed(0))
     inside = ((target.points >= 0) & (target.points <= 1)).all(2)
     assert torch.equal(target.labeled[:, [0, 2]], inside[:, [0, 2]])
     assert not inside.all()

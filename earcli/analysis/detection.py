@@ -12,7 +12,7 @@ from earcli.analysis.encoding import device_of
 from earcli.data.batches import EpochBatches, PixelDataset
 from earcli.data.cache import Progress
 from earcli.data.labels import Labels
-from earcli.data.views import ViewBatch, boxes_to_picture, show, to_picture
+from earcli.data.views import ViewBatch, boxes_to_picture, render_views, to_picture
 from earcli.metrics.landmarks import average_precision, error_auc, failure_rate, iou_each, nme_each
 from earcli.models.detector import Detection, EarDetector
 
@@ -109,9 +109,9 @@ def detect(
     device = device_of(model)
     parts = []
     with torch.no_grad():
-        for rows in EpochBatches(len(dataset), batch_size, None):
+        for rows in EpochBatches(len(dataset), batch_size):
             batch = cast(ViewBatch, {name: value.to(device) for name, value in dataset[rows].items()})
-            parts.append(DetectionResults.of(model(show(batch, 0, None)[0]), batch))
+            parts.append(DetectionResults.of(model(render_views(batch, 0, None)[0]), batch))
             if progress is not None:
                 progress("looking for ears", int(rows[-1]) + 1, len(dataset))
     return DetectionResults.joined(parts)

@@ -17,7 +17,7 @@ from earcli.data.augmentation import STRENGTHS, augment
 from earcli.data.batches import EpochBatches, as_images, batch_loader, crop_dataset
 from earcli.data.cache import Crops, Progress, load_crops
 from earcli.data.manifest import Manifest
-from earcli.training.memory import peak_memory, resident_memory, restart_peak, retain_freed_memory
+from earcli.training.memory import peak_memory, reset_peak_memory, resident_memory, retain_freed_memory
 
 LOADER_SECONDS = 3.0
 
@@ -93,7 +93,7 @@ def time_set(
     """
     cpu = torch.device("cpu")
     before = resident_memory(cpu)
-    restart_peak(cpu)
+    reset_peak_memory(cpu)
     start = time.perf_counter()
     load_crops(manifest, size, folder, workers, progress)
     built = time.perf_counter()
@@ -117,7 +117,7 @@ def varied(crops: Crops, batch_size: int, seed: int) -> Iterator[int]:
     """An epoch of light augmentation; yields how many pictures each batch had."""
     generator = torch.Generator().manual_seed(seed)
     size = min(batch_size, len(crops))
-    for batch in batch_loader(crop_dataset(crops), EpochBatches(len(crops), size, (seed, 0))):
+    for batch in batch_loader(crop_dataset(crops), EpochBatches(len(crops), size, seed=seed)):
         yield len(augment(as_images(batch["pixels"]), STRENGTHS["light"], generator))
 
 

@@ -19,7 +19,7 @@ from earcli.data.batches import as_images
 from earcli.losses.objective import Objective
 from earcli.losses.perceptual import PerceptualLoss, random_vgg
 from earcli.models.vae import EarVAE
-from earcli.training.memory import peak_memory, resident_memory, restart_peak
+from earcli.training.memory import peak_memory, reset_peak_memory, resident_memory
 from earcli.training.teacher import TeacherModule
 
 PARAMETERS = 116_150_000  # of the original, to which ours come within 1%
@@ -108,9 +108,9 @@ def check_objective(perceptual: PerceptualLoss | None) -> Iterator[Check]:
     ramp = image + 0.1 * torch.arange(64.0, device=device)
     zeros, ones, axes = (make(2, 8, device=device) for make in (torch.zeros, torch.ones, torch.eye))
     with torch.no_grad():
-        same = objective(image, image, zeros, zeros, (axes, axes), 0.0).terms
-        lighter = objective(image + 0.25, image, ones, zeros, None, 0.0).terms
-        steeper = objective(ramp, image, zeros, zeros, None, 0.0).terms
+        same = objective(image, image, zeros, zeros, kl_weight=0.0, samples=(axes, axes)).terms
+        lighter = objective(image + 0.25, image, ones, zeros, kl_weight=0.0).terms
+        steeper = objective(ramp, image, zeros, zeros, kl_weight=0.0).terms
     expected = [
         ("l1", lighter["l1"], 0.25),
         ("perceptual", same["perceptual"], 0.0),
@@ -185,7 +185,7 @@ def check_speed(config: TrainConfig, module: TeacherModule, pixels: Tensor) -> I
             optimizer.step()
             optimizer.zero_grad()
 
-        restart_peak(device)
+        reset_peak_memory(device)
         speeds = [size / seconds(call, device) for call in (forward, step)]
         peak = max(peak_memory(device), resident_memory(device)) / 2**20
         measured = f"forward {speeds[0]:.1f}, train {speeds[1]:.2f} images/s, {peak:.0f} MiB"

@@ -20,7 +20,7 @@ from earcli.data.batches import Batch, EpochBatches, as_images, batch_loader, co
 from earcli.data.cache import Crops, Progress
 from earcli.losses.objective import Objective
 from earcli.training.execution import apply_switches
-from earcli.training.memory import peak_memory, resident_memory, restart_peak, retain_freed_memory
+from earcli.training.memory import peak_memory, reset_peak_memory, resident_memory, retain_freed_memory
 from earcli.training.teacher import TeacherModule
 
 WARM_UP = 3
@@ -100,7 +100,7 @@ class StepBench:
 
     def run(self, steps: int, progress: Progress) -> dict[str, Any]:
         batches = self._batches()
-        restart_peak(self.device)
+        reset_peak_memory(self.device)
         start = time.perf_counter()
         self.step(next(batches))
         first = time.perf_counter() - start
@@ -132,7 +132,7 @@ class StepBench:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self._lap("optimizer")
-        self.module.follow()
+        self.module.update_average()
         self._lap("average")
 
     def count(self) -> tuple[float, int]:
@@ -173,7 +173,7 @@ class StepBench:
 
             def once(objective: Objective = objective) -> None:
                 with precision_context(self.config, self.device):
-                    total = objective(made, target, code, code, (code, code + 0.1), 0.01).total
+                    total = objective(made, target, code, code, kl_weight=0.01, samples=(code, code + 0.1)).total
                 torch.autograd.grad(total, made)
 
             result[name] = self._time(once)
@@ -190,7 +190,7 @@ class StepBench:
     def _batches(self) -> Iterator[Batch]:
         epoch = 0
         while True:
-            order = EpochBatches(len(self.crops), self.config.batch_size, (self.config.seed, epoch))
+            order = EpochBatches(len(self.crops), self.config.batch_size, seed=self.config.seed, epoch=epoch)
             yield from batch_loader(crop_dataset(self.crops), order)
             epoch += 1
 

@@ -1,4 +1,4 @@
-"""Batched augmentation on tensors, on whatever device they are."""
+"""Batched augmentation of tensors, on any device."""
 
 import math
 from dataclasses import dataclass
@@ -11,14 +11,16 @@ from earcli.randomness import draw
 
 
 @dataclass(frozen=True)
-class Strength:
-    """How far each change goes; every picture draws its own, uniformly.
+class AugmentationStrength:
+    """Limits of each random change; every image samples its own, uniformly from −limit to limit.
 
     Attributes:
-        rotate: degrees, either way.
-        zoom: share of the size, either way.
-        shift: share of the side, either way.
-        brightness, contrast, color: share, either way; color scales red, green and blue apart.
+        rotate: Degrees.
+        zoom: Fraction of the size.
+        shift: Fraction of the side.
+        brightness: Fraction of the range of values.
+        contrast: Fraction of the contrast.
+        color: Like `contrast`, for red, green and blue separately.
     """
 
     rotate: float
@@ -31,64 +33,67 @@ class Strength:
 
 STRENGTHS = {
     "none": None,
-    "light": Strength(rotate=8, zoom=0.08, shift=0.04, brightness=0.1, contrast=0.1, color=0.0),
-    "strong": Strength(rotate=20, zoom=0.2, shift=0.1, brightness=0.3, contrast=0.3, color=0.1),
+    "light": AugmentationStrength(rotate=8, zoom=0.08, shift=0.04, brightness=0.1, contrast=0.1, color=0.0),
+    "strong": AugmentationStrength(rotate=20, zoom=0.2, shift=0.1, brightness=0.3, contrast=0.3, color=0.1),
 }
 
 
-def augment(images: Tensor, strength: Strength | None, generator: torch.Generator) -> Tensor:
-    """Flips, turns, zooms, shifts, and changes light; (B, 3, S, S) in [-1, 1], fp32, in and out.
-
-    What comes in from beyond a border is the picture, mirrored.
+def augment(images: Tensor, strength: AugmentationStrength | None, generator: torch.Generator) -> Tensor:
+    """Random flip, rotation, zoom, shift, contrast, color and brightness, with reflection padding.
 
     Args:
-        strength: see `STRENGTHS`; None returns the images as they are.
-        generator: on the images' device; the same state gives the same result.
+        images: (B, 3, S, S) in [-1, 1], fp32; the result has the same shape and range.
+        strength: See `STRENGTHS`; None returns the images unchanged.
+        generator: On the images' device; the same state gives the same result.
+
+    >>> augment(torch.zeros(2, 3, 64, 64), STRENGTHS["light"], torch.Generator().manual_seed(0)).shape
+    torch.Size([2, 3, 64, 64])
     """
     if strength is None:
         return images
-    grid = mirrored(affine_grid(draw_pose(len(images), strength, generator), images.shape[-1]))
+    grid = reflect_grid(affine_grid(sample_pose(len(images), strength, generator), images.shape[-1]))
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return relight(images, strength, generator)
+    return jitter_light(images, strength, generator)
 
 
-def draw_pose(count: int, strength: Strength, generator: torch.Generator) -> Tensor:
-    """A flip, turn, zoom and shift for each of `count` pictures: where in it every place of the result comes from.
+def sample_pose(count: int, strength: AugmentationStrength, generator: torch.Generator) -> Tensor:
+    """A random flip, rotation, zoom and shift for each of `count` images.
 
     Returns:
-        (count, 2, 3), for `affine_grid`.
+        (count, 2, 3), maps from output to input coordinates, for `affine_grid`.
     """
     flip = torch.where(draw(torch.rand, (count, 1), generator, device=generator.device) < 0.5, -1.0, 1.0)
-    angle = _draw(count, math.radians(strength.rotate), generator)
-    zoom = 1 + _draw(count, strength.zoom, generator)
+    angle = _uniform(count, math.radians(strength.rotate), generator)
+    zoom = 1 + _uniform(count, strength.zoom, generator)
     cos, sin = angle.cos() * zoom, angle.sin() * zoom
-    shift = _draw(count, 2 * strength.shift, generator, 2)  # the grid is two units wide
+    shift = _uniform(count, 2 * strength.shift, generator, 2)  # the grid is two units wide
     rows = [torch.cat([cos * flip, -sin, shift[:, :1]], 1), torch.cat([sin * flip, cos, shift[:, 1:]], 1)]
     return torch.stack(rows, 1)
 
 
-def relight(images: Tensor, strength: Strength, generator: torch.Generator) -> Tensor:
-    """Changes contrast, color and brightness of images in [-1, 1], each by its own draw."""
+def jitter_light(images: Tensor, strength: AugmentationStrength, generator: torch.Generator) -> Tensor:
+    """Randomly changes contrast, color and brightness of images (B, 3, H, W) in [-1, 1]."""
     count = len(images)
-    gain = 1 + _draw(count, strength.contrast, generator)
-    gain = gain * (1 + _draw(count, strength.color, generator, 3))  # (B, 3)
-    offset = _draw(count, 2 * strength.brightness, generator)
+    gain = 1 + _uniform(count, strength.contrast, generator)
+    gain = gain * (1 + _uniform(count, strength.color, generator, 3))  # (B, 3)
+    offset = _uniform(count, 2 * strength.brightness, generator)
     return (images * gain[:, :, None, None]).add_(offset[:, :, None, None]).clamp_(-1, 1)
 
 
-def _draw(count: int, reach: float, generator: torch.Generator, columns: int = 1) -> Tensor:
-    """(count, columns), uniform from −reach to reach."""
-    return (draw(torch.rand, (count, columns), generator, device=generator.device) * 2 - 1) * reach
+def _uniform(count: int, limit: float, generator: torch.Generator, columns: int = 1) -> Tensor:
+    """(count, columns), uniform from −limit to limit."""
+    return (draw(torch.rand, (count, columns), generator, device=generator.device) * 2 - 1) * limit
 
 
 def affine_grid(theta: Tensor, side: int) -> Tensor:
-    """What `F.affine_grid(theta, (B, C, side, side), align_corners=False)` gives, as one sum of rows and columns.
+    """Equals `F.affine_grid(theta, (B, C, side, side), align_corners=False)`, as a broadcast sum, which is faster.
 
     Args:
         theta: (B, 2, 3).
+        side: Height and width of the output in pixels.
 
     Returns:
-        (B, side, side, 2), x and y, [-1, 1] within the picture; each of the two is a plane in memory.
+        (B, side, side, 2), x and y, [-1, 1] within the image; x and y are separate planes in memory.
     """
     centers = torch.linspace(1 / side - 1, 1 - 1 / side, side, device=theta.device)
     along_x = theta[:, :, :1] * centers  # (B, 2, side)
@@ -96,9 +101,12 @@ def affine_grid(theta: Tensor, side: int) -> Tensor:
     return (along_x[:, :, None, :] + along_y[:, :, :, None]).permute(0, 2, 3, 1)
 
 
-def mirrored(grid: Tensor) -> Tensor:
-    """Coordinates beyond [-1, 1] mirrored at the border, for distances of up to a whole picture.
+def reflect_grid(grid: Tensor) -> Tensor:
+    """Reflects coordinates outside [-1, 1] at the border, for distances up to the size of the image.
 
-    `grid_sample` mirrors too, but for any distance, which takes a CPU twice as long.
+    `padding_mode="reflection"` of `grid_sample` allows any distance, but takes twice as long on a CPU.
+
+    >>> reflect_grid(torch.tensor([0.5, 1.25])).tolist()
+    [0.5, 0.75]
     """
     return grid.clamp(-1, 1).mul_(2).sub_(grid)

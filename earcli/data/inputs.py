@@ -1,4 +1,4 @@
-"""From what a user names on the command line - folders, pictures, manifests - to one set."""
+"""Collects pictures from folders, files and manifests into one manifest."""
 
 import os
 from collections import Counter
@@ -13,17 +13,17 @@ from earcli.errors import DataError
 
 
 def collect_pictures(sources: Sequence[Path], root: Path | None = None) -> Manifest:
-    """The pictures of all sources, in the order given: manifests as they are, folders recursively and sorted by name.
+    """The pictures of all sources in the given order; folders are searched recursively and sorted by name.
 
-    Paths of the result are absolute; the subject is empty where no manifest names one.
+    Paths of the result are absolute; a subject that no manifest names is empty.
 
     Args:
-        sources: folders, picture files, manifests.
-        root: folder that a manifest's relative paths start from; the manifest's own when None.
+        sources: Folders, picture files, manifests.
+        root: Folder that relative paths of manifests are resolved against; None is each manifest's own.
 
     Raises:
-        DataError: a source does not exist, or there is no picture in any.
-        ManifestError: a manifest is malformed.
+        DataError: A source does not exist, or there is no picture in any.
+        ManifestError: A manifest is malformed.
     """
     paths: list[str] = []
     boxes = []
@@ -36,31 +36,33 @@ def collect_pictures(sources: Sequence[Path], root: Path | None = None) -> Manif
             boxes.append(manifest.boxes)
             subjects += manifest.subjects or [""] * len(manifest)
             continue
-        found = _pictures(source, others)
-        paths += found
-        boxes.append(np.full((len(found), 4), np.nan))
-        subjects += [""] * len(found)
+        pictures = _list_pictures(source, others)
+        paths += pictures
+        boxes.append(np.full((len(pictures), 4), np.nan))
+        subjects += [""] * len(pictures)
     if not paths:
-        seen = ", ".join(f"{count} {suffix or 'without ending'}" for suffix, count in others.most_common(3))
+        other = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in others.most_common(3))
         raise DataError(
-            f"No picture in {', '.join(map(str, sources))} (looked for {' '.join(SUFFIXES)}; "
-            f"found {seen or 'no file at all'}). Give pictures, folders of them, or a manifest."
+            f"No picture in {', '.join(map(str, sources))} (expected {' '.join(SUFFIXES)}; "
+            f"found {other or 'no files'}). Give pictures, folders of pictures, or a manifest."
         )
     return Manifest(paths, np.concatenate(boxes), subjects if any(subjects) else None, Path("/"))
 
 
-def _pictures(source: Path, others: Counter[str]) -> list[str]:
-    """The absolute paths of one folder's pictures, or of one file; files of other kinds are counted by ending."""
+def _list_pictures(source: Path, others: Counter[str]) -> list[str]:
+    """The absolute paths of a folder's pictures, or of one file; other files are counted by suffix in `others`."""
     if source.is_file():
         return [str(source.absolute())]
     if not source.is_dir():
-        raise DataError(f"{source} does not exist. Give pictures, folders of them, or a manifest.")
-    found = []
-    for folder, folders, names in os.walk(source.absolute()):  # links to folders are not followed: they may loop
+        raise DataError(f"{source} does not exist. Give pictures, folders of pictures, or a manifest.")
+    pictures = []
+    for folder, folders, names in os.walk(
+        source.absolute()
+    ):  # symbolic links to folders are not followed: they may form a cycle
         folders.sort()
         for name in sorted(names):
             if name.lower().endswith(SUFFIXES):
-                found.append(os.path.join(folder, name))  # noqa: PTH118 - a million times
+                pictures.append(os.path.join(folder, name))  # noqa: PTH118 - Path is slow for a million files
             else:
                 others[Path(name).suffix.lower()] += 1
-    return found
+    return pictures

@@ -10,21 +10,30 @@ TEMPERATURE = 0.5
 
 
 def kl_nats(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mu, exp(logvar)) ‖ N(0, I)) in nats, summed over dimensions, mean over images; both (B, latent_dim)."""
+    """KL(N(mu, exp(logvar)) ‖ N(0, I)) in nats, summed over dimensions, mean over images; both (B, latent_dim).
+
+    >>> kl_nats(torch.ones(2, 3), torch.zeros(2, 3)).item()
+    1.5
+    """
     return kl_each(mu, logvar).sum(1).mean()
 
 
 def nt_xent(first: Tensor, second: Tensor, subjects: Tensor | None = None) -> Tensor:
     """Normalized temperature-scaled cross entropy (Chen et al. 2020, arXiv:2002.05709, eq. 1), temperature 0.5.
 
-    Row i of `first` and row i of `second`, both (B, D), are two draws of one ear; all other ears are negatives,
-    but not those of the same subject.
+    Rows i of `first` and `second`, both (B, D), are two posterior samples of one ear, the positive pair. All other ears
+    are negatives, except those of the same subject.
 
     Args:
-        subjects: (B,) integers; a negative number stands for an unknown subject, which equals no other.
+        first: (B, D).
+        second: (B, D).
+        subjects: (B,) integers; a negative number is an unknown subject, which equals no other.
 
     Returns:
-        The mean over all 2B draws; 0 for a batch of one, which has no negatives.
+        The mean over all 2B samples; 0 for a batch of one, which has no negatives.
+
+    >>> round(nt_xent(torch.eye(2), torch.eye(2)).item(), 4)
+    0.2395
     """
     count = len(first)
     if count == 1:

@@ -1,4 +1,4 @@
-"""The seven-term objective."""
+"""The seven-term objective of teachers."""
 
 from typing import NamedTuple
 
@@ -21,11 +21,15 @@ class Losses(NamedTuple):
 class Objective(nn.Module):
     """l1 + w_p·perceptual + w_s·ssim_loss + w_e·edge + w_c·contrastive + w_m·center + w_KL·kl.
 
-    A term of weight 0 is not computed and does not appear among the terms, but for `kl`, whose weight comes with each
-    call and starts at 0.
+    A term of weight 0 is neither computed nor returned, except `kl`, whose weight comes with each call and starts at 0.
 
     Args:
-        perceptual: None switches the perceptual term off.
+        perceptual: None omits the perceptual term.
+
+    >>> images = torch.zeros(2, 3, 64, 64)
+    >>> losses = Objective(None)(images, images, torch.ones(2, 4), torch.zeros(2, 4), kl_weight=0.01)
+    >>> round(losses.total.item(), 4), list(losses.terms)
+    (0.005, ['l1', 'ssim_loss', 'edge', 'center', 'kl'])
     """
 
     def __init__(
@@ -55,18 +59,21 @@ class Objective(nn.Module):
         target: Tensor,
         mu: Tensor,
         logvar: Tensor,
-        draws: tuple[Tensor, Tensor] | None,
+        *,
         kl_weight: float,
+        samples: tuple[Tensor, Tensor] | None = None,
         subjects: Tensor | None = None,
     ) -> Losses:
         """Computes the terms.
 
         Args:
-            reconstruction, target: images (B, 3, H, W) in [-1, 1].
-            mu, logvar: the posterior, (B, latent_dim).
-            draws: two posterior draws per ear, (B, latent_dim) each, for the contrastive term; None leaves it out.
-            kl_weight: w_KL at this step.
-            subjects: see `nt_xent`.
+            reconstruction: (B, 3, H, W) in [-1, 1].
+            target: (B, 3, H, W) in [-1, 1].
+            mu: The posterior mean, (B, latent_dim).
+            logvar: The posterior log variance, (B, latent_dim).
+            kl_weight: w_KL of this step.
+            samples: Two posterior samples per ear, (B, latent_dim) each, for the contrastive term; None omits it.
+            subjects: See `nt_xent`.
         """
         with torch.autocast(target.device.type, enabled=False):
             reconstruction, target = reconstruction.float(), target.float()
@@ -78,8 +85,8 @@ class Objective(nn.Module):
                 terms["edge"] = pixel.edge(difference)
             if self.weights["center"]:
                 terms["center"] = pixel.center(difference)
-            if self.weights["contrastive"] and draws is not None:
-                terms["contrastive"] = latent.nt_xent(*draws, subjects)
+            if self.weights["contrastive"] and samples is not None:
+                terms["contrastive"] = latent.nt_xent(*samples, subjects)
             terms["kl"] = latent.kl_nats(mu, logvar) / mu.shape[1]
         if self.perceptual is not None:
             terms["perceptual"] = self.perceptual(reconstruction, target)

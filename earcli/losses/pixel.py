@@ -1,4 +1,4 @@
-"""Terms that compare pixels. Images are (B, 3, H, W) in [-1, 1]; each returns a scalar in fp32, `_each` (B,)."""
+"""Terms on pixels. Images are (B, 3, H, W) in [-1, 1]; each term is a scalar in fp32, those named `_each` are (B,)."""
 
 from functools import cache
 
@@ -12,7 +12,11 @@ CENTER_SIGMA = 0.35
 
 
 def l1(difference: Tensor) -> Tensor:
-    """mean |x̂ − x|, given x̂ − x."""
+    """mean |x̂ − x|, given x̂ − x.
+
+    >>> l1(torch.full((2, 3, 8, 8), -0.5)).item()
+    0.5
+    """
     return difference.abs().mean()
 
 
@@ -42,14 +46,14 @@ def edge_each(difference: Tensor) -> Tensor:
 
 
 def center(difference: Tensor) -> Tensor:
-    """Σ m·|x̂ − x| / (3·Σ m), mean over images; m a centered Gaussian of σ = 0.35 of the side; given x̂ − x."""
+    """Σ m·|x̂ − x| / (3·Σ m), mean over images; m a centered Gaussian, σ = 0.35 of the side; given x̂ − x."""
     mask = _center_mask(difference.shape[-2], difference.shape[-1], difference.device)
     return (difference.abs() * mask).sum((1, 2, 3)).mean() / (3 * mask.sum())
 
 
 @cache
 def _center_mask(height: int, width: int, device: torch.device) -> Tensor:
-    """(H, W), exp(−r²/2σ²) with r in sides, pixels at their centers."""
+    """(H, W), exp(−r²/2σ²), r the distance of a pixel's center from the middle, as a fraction of the side."""
     y = (torch.arange(height, device=device) + 0.5) / height - 0.5
     x = (torch.arange(width, device=device) + 0.5) / width - 0.5
     return torch.exp(-(y[:, None] ** 2 + x[None, :] ** 2) / (2 * CENTER_SIGMA**2))

@@ -1,4 +1,4 @@
-"""How alike two images are. Images are (B, 3, H, W) in [0, 1]; results are one number per image, (B,), in fp32."""
+"""Similarity of two images. Images are (B, 3, H, W) in [0, 1]; results are one number per image, (B,), in fp32."""
 
 from functools import cache
 
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
-LEAST_MSE = 1e-10
+MIN_MSE = 1e-10
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -23,30 +23,40 @@ def mse(a: Tensor, b: Tensor) -> Tensor:
 def psnr_from_mse(error: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB for data range 1: −10·log10(MSE), at most 100.
 
-    The same image twice would be infinite, and so would every mean with it be; rounding to 8 bits alone costs more, and
-    leaves 59 dB.
+    Two identical images would have an infinite ratio, and so would every mean that includes them. Rounding to 8 bits
+    alone limits the ratio to 59 dB.
+
+    >>> psnr_from_mse(torch.tensor([0.01, 0.0])).tolist()
+    [20.0, 100.0]
     """
-    return -10 * torch.log10(error.clamp(min=LEAST_MSE))
+    return -10 * torch.log10(error.clamp(min=MIN_MSE))
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each image in dB, data range 1."""
+    """Peak signal-to-noise ratio of each image in dB, data range 1.
+
+    >>> psnr(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.1)).round(decimals=3).tolist()
+    [20.0]
+    """
     return psnr_from_mse(mse(a, b))
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity of each image (Wang et al. 2004, doi:10.1109/TIP.2003.819861), data range 1.
 
-    11×11 Gaussian window of σ = 1.5, K1 = 0.01, K2 = 0.03, borders mirrored, mean over channels and positions: what
-    torchmetrics computes with its defaults.
+    An 11×11 Gaussian window of σ = 1.5, K1 = 0.01, K2 = 0.03, reflection padding, mean over channels and positions:
+    the defaults of torchmetrics.
+
+    >>> ssim(torch.ones(1, 3, 16, 16), torch.ones(1, 3, 16, 16)).tolist()
+    [1.0]
     """
     a, b = a.float(), b.float()
-    with torch.autocast(a.device.type, enabled=False):  # variances are small differences: bf16 would lose them
+    with torch.autocast(a.device.type, enabled=False):  # variances are small differences, which bf16 loses
         rows = _window_matrix(a.shape[-2], a.device)  # (H, H)
         columns = _window_matrix(a.shape[-1], a.device).T
 
         def blur(x: Tensor) -> Tensor:
-            # a banded matrix from either side: the same sum as a convolution, and faster on every device
+            # two banded matrices: the same sums as a convolution, and faster on every device
             return rows @ x @ columns
 
         mean_a, mean_b = blur(a), blur(b)
@@ -61,10 +71,10 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 
 @cache
 def _window_matrix(size: int, device: torch.device) -> Tensor:
-    """(size, size): row i weighs the positions that a Gaussian window around i sees, mirrored at the borders."""
-    reach = SSIM_WINDOW // 2
-    offsets = torch.arange(-reach, reach + 1, device=device)
+    """(size, size): row i holds the weights of a Gaussian window around position i, reflected at the borders."""
+    radius = SSIM_WINDOW // 2
+    offsets = torch.arange(-radius, radius + 1, device=device)
     window = torch.exp(-0.5 * (offsets / SSIM_SIGMA) ** 2)
     window = window / window.sum()
-    mirrored = F.pad(torch.eye(size, device=device)[None], (reach, reach), mode="reflect")[0]  # (size, size + 10)
+    mirrored = F.pad(torch.eye(size, device=device)[None], (radius, radius), mode="reflect")[0]  # (size, size + 10)
     return F.conv1d(mirrored[:, None], window[None, None])[:, 0].T.contiguous()

@@ -1,4 +1,4 @@
-"""How sure a mean is."""
+"""Confidence intervals of means."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,26 +14,29 @@ def bootstrap_interval(
 
     Args:
         values: (N, M).
-        groups: (N,) who is on each picture. Pictures of one person are alike, so people are drawn and not pictures;
-            a negative number stands for a person of their own. None draws pictures.
-        seed: of the 2,000 resamples.
+        groups: (N,) subject of each sample. Samples of one subject are not independent, so subjects are resampled; a
+            negative number is a subject with this sample only. None resamples the samples.
+        seed: Of the 2,000 resamples.
+        level: Confidence level.
 
     Returns:
-        (2, M): the lower and the upper end.
+        (2, M): the lower and the upper bound.
+
+    >>> bootstrap_interval(np.ones((5, 1))).tolist()
+    [[1.0], [1.0]]
     """
     if groups is None:
         groups = np.full(len(values), -1)
-    lonely = groups < 0
-    # who is unknown gets a number that nobody else has
-    own = np.where(lonely, groups.max() + 1 + np.cumsum(lonely), groups)
-    numbers = np.unique(own, return_inverse=True)[1]
+    unknown = groups < 0
+    unique = np.where(unknown, groups.max() + 1 + np.cumsum(unknown), groups)  # a number for each unknown subject
+    numbers = np.unique(unique, return_inverse=True)[1]
     counts = np.bincount(numbers)
     sums = np.stack([np.bincount(numbers, column) for column in values.T.astype(np.float64)], axis=1)  # (G, M)
     rng = np.random.default_rng(seed)
     block = max(1, BLOCK // len(counts))
     means = []
     for start in range(0, RESAMPLES, block):
-        drawn = rng.integers(len(counts), size=(min(block, RESAMPLES - start), len(counts)))
-        means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)[:, None])
+        sample = rng.integers(len(counts), size=(min(block, RESAMPLES - start), len(counts)))
+        means.append(sums[sample].sum(axis=1) / counts[sample].sum(axis=1)[:, None])
     tail = (1 - level) / 2
     return np.asarray(np.quantile(np.concatenate(means), (tail, 1 - tail), axis=0))

@@ -1,4 +1,4 @@
-"""The detector: box and landmarks of the one ear on a picture, from what a teacher knows of ears."""
+"""The detector: box and landmarks of the one ear on an image, built on a teacher."""
 
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -8,23 +8,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from earcli.config.detector import FinetuneConfig
+from earcli.models.backbone import STRIDES
 from earcli.models.blocks import conv3x3
 from earcli.models.decoder import EarDecoder
 from earcli.models.encoder import EarEncoder
-from earcli.models.trunk import STRIDES
 from earcli.models.vae import EarVAE
 
-SIDES = 4
+BOX_SIDES = 4
 
 
 class Detection(NamedTuple):
-    """What is on each picture. Unpacks as `boxes, keypoints`, both in fp32.
+    """The predictions for a batch of images. Unpacks as `boxes, keypoints`, both in fp32.
 
-    Coordinates are fractions of the picture's width and height; 0 is its left or upper border.
+    Coordinates are fractions of the image's width and height; 0 is the left or upper border.
 
     Attributes:
-        boxes: (B, 5): x and y of the upper left corner, width, height, and the logit of there being an ear.
-        keypoints: (B, K, 3): x, y, and the logit of the point being visible.
+        boxes: (B, 5): x and y of the upper left corner, width, height, and the logit that the image shows an ear.
+        keypoints: (B, K, 3): x, y, and the logit that the point is visible.
     """
 
     boxes: Tensor
@@ -32,18 +32,23 @@ class Detection(NamedTuple):
 
 
 class EarDetector(nn.Module):
-    """Finds one ear on images (B, 3, S, S) in [-1, 1], S a multiple of 32, which need not be the teacher's size.
+    """Detects one ear on images (B, 3, S, S) in [-1, 1]; S is a multiple of 32 and may differ from the teacher's.
 
-    The teacher serves as an hourglass: its encoder on the way down; on the way up its decoder, fed with the posterior
-    mean, whose maps tell what an ear of this kind has where. Maps of one size are added up from coarse to fine (as Lin
-    et al. 2017, arXiv:1612.03144, do with an encoder alone) into a heat map of S/2 for each point and each side of the
-    box. The place of a point is the mean of its heat map (Nibali et al. 2018, arXiv:1801.07372).
+    The teacher serves as an hourglass: its encoder is the downsampling path; its decoder, whose input is the posterior
+    mean, is the upsampling path. Their maps are merged from coarse to fine (as in Lin et al. 2017, arXiv:1612.03144)
+    into an S/2 heat map for each point and each side of the box. A coordinate is the expected value of its heat map
+    (Nibali et al. 2018, arXiv:1801.07372).
 
     Args:
-        pretrained_encoder: becomes a part of the detector.
-        pretrained_decoder: of the same teacher, likewise; None starts one from nothing.
-        num_landmarks: K; 0 finds boxes alone.
-        freeze_encoder: keeps what was given as it is, batch norms in eval.
+        pretrained_encoder: Becomes a part of the detector.
+        pretrained_decoder: Of the same teacher, likewise; None creates a new one with random weights.
+        num_landmarks: K; 0 predicts boxes only.
+        freeze_encoder: Freezes the given encoder and decoder, with batch norms in eval mode.
+
+    >>> teacher = EarVAE(latent_dim=8, image_size=64, resnet_version="resnet18")
+    >>> detector = EarDetector(teacher.encoder, teacher.decoder, num_landmarks=3).eval()
+    >>> [tuple(x.shape) for x in detector(torch.zeros(2, 3, 96, 96))]
+    [(2, 5), (2, 3, 3)]
     """
 
     def __init__(
@@ -62,14 +67,14 @@ class EarDetector(nn.Module):
         self.from_encoder = nn.ModuleList([_project(channels, width) for channels in encoder.channels])
         self.from_decoder = nn.ModuleList([_project(channels, width) for channels in self.decoder.channels[:-1]])
         self.smooth = nn.Sequential(*_smooth(width), *_smooth(width))
-        self.heat = nn.Conv2d(width, num_landmarks + SIDES, 1)
+        self.heat = nn.Conv2d(width, num_landmarks + BOX_SIDES, 1)
         self.visibility = nn.Linear(width, 1)
         self.confidence = nn.Linear(encoder.channels[-1], 1)
-        nn.init.normal_(self.heat.weight, std=0.01)  # flat heat maps: every point starts in the middle
+        nn.init.normal_(self.heat.weight, std=0.01)  # flat heat maps: all coordinates start in the middle
         for unused in (encoder.logvar_head, self.decoder.stages[-1], self.decoder.to_rgb, self.decoder.sketch):
             unused.requires_grad_(False)
-        known = (self.encoder, self.decoder) if pretrained_decoder is not None else (self.encoder,)
-        self.frozen = known if freeze_encoder else ()
+        pretrained = (self.encoder, self.decoder) if pretrained_decoder is not None else (self.encoder,)
+        self.frozen = pretrained if freeze_encoder else ()
         for module in self.frozen:
             module.requires_grad_(False)
         self.train()  # a loaded teacher is in eval mode
@@ -81,30 +86,31 @@ class EarDetector(nn.Module):
         return self
 
     def pretrained_parameters(self) -> list[nn.Parameter]:
-        """The parameters that a teacher fills."""
+        """The parameters that a teacher initializes."""
         return [*self.encoder.parameters(), *self.decoder.parameters()]
 
     def forward(self, images: Tensor) -> Detection:
         features = self.encoder.extract_features(images)
         x = self._merge(features, images.shape[2] // 2)  # (B, C, S/2, S/2)
         heat = self.heat(x).float().flatten(2).softmax(2)  # (B, K + 4, S²/4)
-        places = _means(heat.unflatten(2, x.shape[2:]))  # (B, K + 4, 2)
-        points, sides = places[:, : self.num_landmarks], places[:, self.num_landmarks :]
+        coordinates = _expected_coordinates(heat.unflatten(2, x.shape[2:]))  # (B, K + 4, 2)
+        points, sides = coordinates[:, : self.num_landmarks], coordinates[:, self.num_landmarks :]
         left, top, right, bottom = sides[:, 0, 0], sides[:, 1, 1], sides[:, 2, 0], sides[:, 3, 1]
         confidence = self.confidence(features["stride32"].mean((2, 3))).float()[:, 0]
         boxes = torch.stack([left, top, right - left, bottom - top, confidence], 1)
-        # what the picture shows around each point
-        around = heat[:, : self.num_landmarks] @ x.float().flatten(2).transpose(1, 2)  # (B, K, C)
-        return Detection(boxes, torch.cat([points, self.visibility(around).float()], 2))
+        # features pooled around each point
+        pooled = heat[:, : self.num_landmarks] @ x.float().flatten(2).transpose(1, 2)  # (B, K, C)
+        return Detection(boxes, torch.cat([points, self.visibility(pooled).float()], 2))
 
     def _merge(self, features: dict[str, Tensor], side: int) -> Tensor:
+        """Merges encoder and decoder maps into one of the given side."""
         down = [project(features[f"stride{s}"]) for s, project in zip(STRIDES, self.from_encoder, strict=True)]
         maps = self.decoder.maps(self.encoder.mean(features), len(self.from_decoder))
         up = [project(m) for m, project in zip(maps, self.from_decoder, strict=True)]
         x = F.relu(down[-1])
-        for level, found in enumerate(up):
+        for level, upsampled in enumerate(up):
             size = (side >> (len(up) - 1 - level),) * 2
-            x = _resize(x, size) + _resize(found, size)
+            x = _resize(x, size) + _resize(upsampled, size)
             if level < len(down) - 1:
                 x = x + down[-2 - level]
             x = F.relu(x)
@@ -115,10 +121,10 @@ class EarDetector(nn.Module):
     def from_vae_checkpoint(
         cls, checkpoint_path: str | Path, num_landmarks: int = 17, freeze_encoder: bool = False
     ) -> Self:
-        """A detector whose heads know nothing yet, on a trained teacher.
+        """A detector with untrained heads on a trained teacher.
 
         Raises:
-            CheckpointError: see `EarVAE.load_from_checkpoint`.
+            CheckpointError: See `EarVAE.load_from_checkpoint`.
         """
         teacher = EarVAE.load_from_checkpoint(checkpoint_path)
         return cls(teacher.encoder, teacher.decoder, num_landmarks, freeze_encoder)
@@ -136,7 +142,7 @@ class EarDetector(nn.Module):
 
     @classmethod
     def untrained(cls, config: FinetuneConfig) -> Self:
-        """A detector of a configuration whose architecture is settled, with random weights."""
+        """The detector that a settled configuration describes, with random weights."""
         teacher = EarVAE.untrained(config.teacher_config)
         return cls(teacher.encoder, teacher.decoder, config.num_landmarks, config.freeze_encoder)
 
@@ -155,10 +161,10 @@ def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
-def _means(heat: Tensor) -> Tensor:
-    """x and y of the mean of each distribution (B, K, H, W), as fractions of the sides; (B, K, 2)."""
+def _expected_coordinates(heat: Tensor) -> Tensor:
+    """The expected x and y of each distribution (B, K, H, W), as fractions of width and height; (B, K, 2)."""
     height, width = heat.shape[2:]
     x = (torch.arange(width, device=heat.device) + 0.5) / width
     y = (torch.arange(height, device=heat.device) + 0.5) / height
-    # a product of matrices would be rounded under mixed precision
+    # no matrix product, which autocast would round to 16 bits
     return torch.stack([(heat.sum(2) * x).sum(2), (heat.sum(3) * y).sum(2)], 2)

@@ -12,7 +12,13 @@ from earcli.models.encoder import EarEncoder, Posterior
 
 
 class VAEOutput(NamedTuple):
-    """What one pass gives: the image decoded from `z`, (B, 3, S, S) in [-1, 1]; the posterior; z, (B, latent_dim)."""
+    """The output of `EarVAE`.
+
+    Attributes:
+        reconstruction: (B, 3, S, S) in [-1, 1], decoded from `z`.
+        posterior: q(z|x).
+        z: (B, latent_dim).
+    """
 
     reconstruction: Tensor
     posterior: Posterior
@@ -23,10 +29,14 @@ class EarVAE(nn.Module):
     """A ResNet variational autoencoder. Images are (B, 3, S, S) in [-1, 1], S = image_size.
 
     Args:
-        latent_dim: dimensions of the latent space.
-        image_size: side S in pixels, a multiple of 32 from 64 to 256.
-        resnet_version: the encoder's trunk, `resnet18` to `resnet152`.
-        freeze_layers: see `EarEncoder`.
+        latent_dim: Dimensions of the latent space.
+        image_size: Side S in pixels, a multiple of 32 from 64 to 256.
+        resnet_version: The encoder's backbone, `resnet18` to `resnet152`.
+        freeze_layers: See `EarEncoder`.
+
+    >>> model = EarVAE(latent_dim=8, image_size=64, resnet_version="resnet18").eval()
+    >>> model(torch.zeros(2, 3, 64, 64)).reconstruction.shape
+    torch.Size([2, 3, 64, 64])
     """
 
     def __init__(
@@ -43,7 +53,7 @@ class EarVAE(nn.Module):
         self.decoder = EarDecoder(latent_dim, image_size, self.encoder.width)
 
     def forward(self, images: Tensor, generator: torch.Generator | None = None) -> VAEOutput:
-        """Decodes a draw from the posterior in training mode, the posterior mean in eval mode."""
+        """Decodes a sample of the posterior in training mode, the posterior mean in eval mode."""
         posterior = self.encoder(images)
         z = posterior.sample(generator) if self.training else posterior.mu
         return VAEOutput(self.decoder(z), posterior, z)
@@ -54,18 +64,18 @@ class EarVAE(nn.Module):
         return mu
 
     def decode(self, z: Tensor) -> Tensor:
-        """The image of z (B, latent_dim)."""
+        """The images of z (B, latent_dim), (B, 3, S, S) in [-1, 1]."""
         images: Tensor = self.decoder(z)
         return images
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Images of `count` draws from the prior N(0, I)."""
+        """Images of `count` samples of the prior N(0, I); `generator` must be on the model's device."""
         device = self.decoder.expand.weight.device
         return self.decode(torch.randn(count, self.latent_dim, generator=generator, device=device))
 
     @classmethod
     def untrained(cls, config: TrainConfig) -> Self:
-        """The model of a configuration, with random weights."""
+        """The model that a configuration describes, with random weights."""
         return cls(config.latent_dim, config.image_size, config.resnet_version, config.freeze_layers)
 
     @classmethod

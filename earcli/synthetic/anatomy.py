@@ -1,4 +1,4 @@
-"""The shape of drawn ears: curves that bend with the factors, and the relief that they make.
+"""The shape of synthetic ears: curves deformed by the factors, and the height map built from them.
 
 In ear units x runs from the face (−1) to the back of the head (1), y from the top of the ear (−1) to the lobe (1).
 """
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Curves = dict[str, NDArray[np.float64]]
 
-WIDTH, HEIGHT = 160, 208  # of the pictures, in pixels
+WIDTH, HEIGHT = 160, 208  # of the images, in pixels
 
 LANDMARKS = (
     "helix_root",
@@ -45,15 +45,15 @@ TRAGUS, ANTITRAGUS, NOTCH, CONCHA = (-0.4, 0.14), (0.0, 0.42), (-0.22, 0.36), (-
 
 
 LIGHT_FACTORS = ("light_azimuth", "light_elevation", "light_strength", "warmth", "skin", "hair", "hair_cover")
-"""The factors that change how an ear looks and not its shape or pose."""
+"""The factors of appearance; all others are factors of shape or pose."""
 
 
 @dataclass(frozen=True)
 class Factors:
-    """What varies from ear to ear. Shape and pose factors are drawn uniformly; 0 is the average unless said otherwise.
+    """The factors of variation of one ear. Those of shape lie in [-1, 1], and 0 is the average.
 
     Attributes:
-        aspect: width by length, −1 narrow to 1 wide.
+        aspect: Ratio of width to length, −1 narrow to 1 wide.
         roundness: −1 pointed top to 1 round top.
         lobe: −1 short lobe to 1 long lobe.
         helix_width: −1 thin rim to 1 broad rim.
@@ -61,12 +61,13 @@ class Factors:
         antihelix: −1 faint to 1 strong.
         concha: −1 shallow to 1 deep.
         tragus: −1 small to 1 large.
-        tilt: degrees that the ear leans back.
-        size: length of the ear as a share of the picture's height.
-        shift_x, shift_y: of the ear's center, as shares of the picture.
-        left: the left ear (True) faces left, as a picture of a person's left side shows it.
-        light_azimuth: degrees around the ear, 0 from the back of the head, 90 from above.
-        light_elevation: degrees above the plane of the head.
+        tilt: Backward rotation of the ear, in degrees.
+        size: Length of the ear as a fraction of the image's height.
+        shift_x: Horizontal offset of the ear's center, as a fraction of the image's width.
+        shift_y: Vertical offset of the ear's center, as a fraction of the image's height.
+        left: Whether it is a left ear, nearest faces left in a photo of a person's left side.
+        light_azimuth: Direction of the light in degrees, 0 from the back of the head, 90 from above.
+        light_elevation: Elevation of the light above the plane of the head, in degrees.
         light_strength: 1 is normal.
         warmth: −1 bluish to 1 yellowish light.
         skin: 0 light to 1 dark.
@@ -96,9 +97,9 @@ class Factors:
     hair_cover: float
 
 
-def bent_curves(factors: Factors) -> Curves:
-    """The control points of every curve, (K, 2) in ear units, moved as the shape factors say."""
-    straight = {
+def deform_curves(factors: Factors) -> Curves:
+    """The control points of each curve, (K, 2) in ear units, deformed by the shape factors."""
+    base = {
         "outline": OUTLINE,
         "helix": HELIX,
         "antihelix": ANTIHELIX,
@@ -106,10 +107,10 @@ def bent_curves(factors: Factors) -> Curves:
         "inferior": INFERIOR_CRUS,
         "spots": (TRAGUS, ANTITRAGUS, NOTCH, CONCHA),
     }
-    return {name: _bend(np.array(points), factors) for name, points in straight.items()}
+    return {name: _deform(np.array(points), factors) for name, points in base.items()}
 
 
-def _bend(points: NDArray[np.float64], factors: Factors) -> NDArray[np.float64]:
+def _deform(points: NDArray[np.float64], factors: Factors) -> NDArray[np.float64]:
     x, y = points[:, 0].copy(), points[:, 1].copy()
     y = np.where(y > 0.5, 0.5 + (y - 0.5) * (1 + 0.35 * factors.lobe), y)
     top = np.clip(-y - 0.4, 0, None)
@@ -118,7 +119,16 @@ def _bend(points: NDArray[np.float64], factors: Factors) -> NDArray[np.float64]:
 
 
 def spline(points: NDArray[np.float64], *, closed: bool = False, per_piece: int = 12) -> NDArray[np.float64]:
-    """A Catmull-Rom curve through control points (Catmull and Rom 1974), densely sampled."""
+    """A densely sampled Catmull-Rom spline (Catmull and Rom 1974) through control points (K, 2).
+
+    Args:
+        points: (K, 2).
+        closed: Whether the last point connects to the first.
+        per_piece: Samples per pair of control points.
+
+    >>> spline(np.array([[0.0, 0.0], [1.0, 1.0]]), per_piece=4).shape
+    (5, 2)
+    """
     ends = (points[-1:], points[:2]) if closed else (points[:1], points[-1:])
     p = np.concatenate([ends[0], points, ends[1]])
     t = np.linspace(0, 1, per_piece, endpoint=False)[:, None]
@@ -130,21 +140,21 @@ def spline(points: NDArray[np.float64], *, closed: bool = False, per_piece: int 
 
 
 def _nearest(x: Array, y: Array, curve: NDArray[np.float64]) -> tuple[Array, Array, Array]:
-    """Of every pixel: distance to a sampled curve in ear units, place along it (0 to 1), side (1 right, −1 left)."""
+    """For each pixel: distance to a sampled curve in ear units, position along it (0 to 1), side (1 right, −1 left)."""
     best = np.full(x.shape, np.inf, np.float32)
-    which = np.zeros(x.shape, np.intp)
+    nearest = np.zeros(x.shape, np.intp)
     for index, (cx, cy) in enumerate(curve.astype(np.float32)):
         d = (x - cx) ** 2 + (y - cy) ** 2
-        closer = d < best
-        best[closer], which[closer] = d[closer], index
-    step = np.gradient(curve, axis=0)[which].astype(np.float32)
-    offset = np.stack([x, y], -1) - curve[which].astype(np.float32)
-    # between two samples the tangent stands in for the curve, or the samples would show as beads
-    reach = ((offset * step).sum(-1) / (step**2).sum(-1)).clip(-0.5, 0.5)
-    rest = offset - reach[..., None] * step
+        is_closer = d < best
+        best[is_closer], nearest[is_closer] = d[is_closer], index
+    step = np.gradient(curve, axis=0)[nearest].astype(np.float32)
+    offset = np.stack([x, y], -1) - curve[nearest].astype(np.float32)
+    # distance to the tangent: the distance to the nearest sample would show the samples as beads
+    position = ((offset * step).sum(-1) / (step**2).sum(-1)).clip(-0.5, 0.5)
+    normal = offset - position[..., None] * step
     side = np.sign(step[..., 0] * offset[..., 1] - step[..., 1] * offset[..., 0])
-    along = ((which + reach) / (len(curve) - 1)).clip(0, 1)
-    return np.linalg.norm(rest, axis=-1), along, side
+    along = ((nearest + position) / (len(curve) - 1)).clip(0, 1)
+    return np.linalg.norm(normal, axis=-1), along, side
 
 
 def _ridge(x: Array, y: Array, control: NDArray[np.float64], width: float, fade: tuple[float, float]) -> Array:
@@ -163,8 +173,15 @@ def _spot(x: Array, y: Array, center: NDArray[np.float64], rx: float, ry: float)
     return np.asarray(np.exp(-(((x - center[0]) / rx) ** 2 + ((y - center[1]) / ry) ** 2) / 2), np.float32)
 
 
-def relief(x: Array, y: Array, curves: Curves, f: Factors) -> tuple[Array, Array]:
-    """The height of every pixel, and how much it belongs to the ear (0 to 1)."""
+def height_map(x: Array, y: Array, curves: Curves, f: Factors) -> tuple[Array, Array]:
+    """The height of each pixel, and the fraction of it that is ear (0 to 1).
+
+    Args:
+        x: Of each pixel in ear units, (H, W).
+        y: Of each pixel in ear units, (H, W).
+        curves: See `deform_curves`.
+        f: The factors.
+    """
     outline = spline(curves["outline"], closed=True)
     distance, _, side = _nearest(x, y, outline)
     inside = soft_step(side * distance, 0.018)  # the outline runs clockwise
@@ -182,7 +199,7 @@ def relief(x: Array, y: Array, curves: Curves, f: Factors) -> tuple[Array, Array
     height = height - (0.22 + 0.09 * f.concha) * bowl
     height = height + (0.17 + 0.05 * f.tragus) * _spot(x, y, tragus, 0.1, 0.12 * (1 + 0.2 * f.tragus))
     height = height + 0.1 * _spot(x, y, antitragus, 0.11, 0.07) - 0.08 * _spot(x, y, notch, 0.06, 0.07)
-    # in front the ear grows out of the cheek, behind it stands off the head
+    # the front of the ear is attached to the cheek, its back stands off the head
     root = soft_step(-(x + 0.42 + 0.1 * y), 0.05)
     stand = inside * (1 - 0.75 * root * (1 - helix))
     return (height * stand).astype(np.float32), inside.astype(np.float32)

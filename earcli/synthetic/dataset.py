@@ -1,7 +1,7 @@
-"""Ears that the program draws, with known anatomy, pose and light: something to try everything on.
+"""Synthetic ears with known anatomy, pose and light, for tests and first steps.
 
 An ear is a height field over the plane of the head, built of ridges (helix, antihelix, tragus) and hollows (concha,
-scapha), lit by one lamp.
+scapha), lit by one light source.
 """
 
 import csv
@@ -20,17 +20,31 @@ from earcli.data.cache import Progress
 from earcli.data.manifest import write_manifest
 from earcli.errors import DataError
 from earcli.files import new_folder
-from earcli.synthetic.anatomy import HEIGHT, LANDMARKS, WIDTH, Array, Factors, bent_curves, landmarks, relief, spline
-from earcli.synthetic.shading import paint
+from earcli.synthetic.anatomy import (
+    HEIGHT,
+    LANDMARKS,
+    WIDTH,
+    Array,
+    Factors,
+    deform_curves,
+    height_map,
+    landmarks,
+    spline,
+)
+from earcli.synthetic.shading import render
 from earcli.untrusted.files import read_bounded
 
 FACTORS_BYTES = 256 << 20
-VAL_SHARE = 0.2
+VAL_FRACTION = 0.2
 BOX_MARGIN = 0.06
 
 
 def draw_factors(rng: np.random.Generator) -> Factors:
-    """Factors of one random ear."""
+    """Samples the factors of one ear.
+
+    >>> draw_factors(np.random.default_rng(0)).left
+    False
+    """
 
     def shape() -> float:
         return float(rng.uniform(-1, 1))
@@ -61,12 +75,12 @@ def draw_factors(rng: np.random.Generator) -> Factors:
 
 @dataclass(frozen=True)
 class SyntheticEar:
-    """One drawing.
+    """An image of an ear and its annotation.
 
     Attributes:
         image: (208, 160, 3) uint8.
         landmarks: (17, 2), x and y in pixels, in the order of `LANDMARKS`.
-        box: x, y, width, height in pixels, around the outline with a small margin.
+        box: x, y, width, height in pixels; the bounding box of the outline with a margin of 6%.
     """
 
     image: NDArray[np.uint8]
@@ -75,17 +89,22 @@ class SyntheticEar:
 
 
 def draw_ear(factors: Factors, rng: np.random.Generator) -> SyntheticEar:
-    """Draws an ear; `rng` decides on what no factor names: hair, skin texture, camera noise."""
-    to_ear, to_picture = _placement(factors)
+    """Renders an ear; `rng` determines strands of hair, skin texture and camera noise.
+
+    >>> rng = np.random.default_rng(0)
+    >>> draw_ear(draw_factors(rng), rng).image.shape
+    (208, 160, 3)
+    """
+    to_ear, to_image = _coordinate_maps(factors)
     ys, xs = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
-    x, y = to_ear(xs, ys)  # ear units of every pixel
-    curves = bent_curves(factors)
-    height, inside = relief(x, y, curves, factors)
-    image = paint(x, y, height, inside, factors, rng)
+    x, y = to_ear(xs, ys)  # (H, W) each, in ear units
+    curves = deform_curves(factors)
+    height, inside = height_map(x, y, curves, factors)
+    image = render(x, y, height, inside, factors, rng)
     if not factors.left:
         image = image[:, ::-1]
-    outline = to_picture(spline(curves["outline"], closed=True))
-    points = to_picture(landmarks(curves))
+    outline = to_image(spline(curves["outline"], closed=True))
+    points = to_image(landmarks(curves))
     if not factors.left:
         outline[:, 0], points[:, 0] = WIDTH - 1 - outline[:, 0], WIDTH - 1 - points[:, 0]
     low, high = outline.min(0), outline.max(0)
@@ -96,66 +115,73 @@ def draw_ear(factors: Factors, rng: np.random.Generator) -> SyntheticEar:
     return SyntheticEar(pixels, points, (left, top, width, height_))
 
 
-def _placement(
+def _coordinate_maps(
     factors: Factors,
 ) -> tuple[Callable[[Array, Array], tuple[Array, Array]], Callable[[NDArray[np.float64]], NDArray[np.float64]]]:
-    """Maps between pixels and ear units, for an ear that faces left."""
+    """The maps from pixels to ear units and back, for an ear that faces left."""
     half = factors.size * HEIGHT / 2
     center = np.array([WIDTH * (0.5 + factors.shift_x), HEIGHT * (0.5 + factors.shift_y)])
     angle = np.radians(factors.tilt)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     scale = np.array([half * 0.74 * (1 + 0.12 * factors.aspect), half])
 
     def to_ear(px: Array, py: Array) -> tuple[Array, Array]:
         dx, dy = px - center[0], py - center[1]
-        u = (turn[0, 0] * dx + turn[1, 0] * dy) / scale[0]
-        v = (turn[0, 1] * dx + turn[1, 1] * dy) / scale[1]
+        u = (rotation[0, 0] * dx + rotation[1, 0] * dy) / scale[0]
+        v = (rotation[0, 1] * dx + rotation[1, 1] * dy) / scale[1]
         return u.astype(np.float32), v.astype(np.float32)
 
-    def to_picture(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray((points * scale) @ turn.T + center)
+    def to_image(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((points * scale) @ rotation.T + center)
 
-    return to_ear, to_picture
+    return to_ear, to_image
 
 
 def write_set(folder: Path, count: int, seed: int, progress: Progress | None = None) -> None:
-    """Draws a labeled set into a new or empty folder, which appears whole or not at all.
+    """Renders a labeled dataset into a new or empty folder, atomically.
 
-    Writes `images/` and for training and validation `train_teacher.npy`, `train_landmarks.coco.json`,
-    `val_teacher.npy`, `val_landmarks.coco.json`; `factors.csv` has both.
+    Writes `images/`, `factors.csv`, and for training and validation `train_teacher.npy`, `train_landmarks.coco.json`,
+    `val_teacher.npy`, `val_landmarks.coco.json`.
+
+    Args:
+        folder: The new folder.
+        count: Images, of which a fifth is for validation.
+        seed: Image i depends on (seed, i) only.
+        progress: Called after each image.
 
     Raises:
-        RunError: the folder has something in it, or cannot be written.
+        RunError: The folder is not empty, or cannot be written.
     """
     with new_folder(folder) as temporary:
         _write_into(temporary, count, seed, progress)
 
 
 def read_factors(folder: Path, paths: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """The factors of pictures by name, (N,) each, from the `factors.csv` of a drawn set; empty where there is none.
+    """The factors by name, (N,) each, from the `factors.csv` of a synthetic dataset; empty if there is none.
 
     Args:
-        paths: as the set's manifests name the pictures.
+        folder: The dataset.
+        paths: The N images, named as in the manifests of the dataset.
 
     Raises:
-        DataError: the file is there and damaged.
+        DataError: The file is damaged.
     """
-    place = folder / "factors.csv"
+    path = folder / "factors.csv"
     try:
-        lines = read_bounded(place, FACTORS_BYTES).decode("utf-8").splitlines()
+        lines = read_bounded(path, FACTORS_BYTES).decode("utf-8").splitlines()
         rows = {row["image_path"]: row for row in csv.DictReader(lines)}
-        if any(path not in rows for path in paths):
+        if any(name not in rows for name in paths):
             return {}
         numbers = {"True": 1.0, "False": 0.0}
         return {
-            f.name: np.array([numbers[v] if (v := rows[path][f.name]) in numbers else float(v) for path in paths])
+            f.name: np.array([numbers[v] if (v := rows[name][f.name]) in numbers else float(v) for name in paths])
             for f in fields(Factors)
         }
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise DataError(
-            f"{place} is not what ear synth writes ({error}). Draw the set anew, or move the file."
+            f"{path} is damaged ({error}), expected a file of ear synth. Recreate the dataset, or move the file."
         ) from error
 
 
@@ -170,22 +196,22 @@ def _write_into(folder: Path, count: int, seed: int, progress: Progress | None) 
         Image.fromarray(ear.image).save(folder / names[index], quality=95)
         return factors, ear
 
-    drawn = []
-    with ThreadPoolExecutor() as pool:  # numpy lets go of the interpreter lock
+    results = []
+    with ThreadPoolExecutor() as pool:  # numpy releases the GIL
         for done, result in enumerate(pool.map(one, range(count)), 1):
-            drawn.append(result)
+            results.append(result)
             if progress is not None:
                 progress("drawing ears", done, count)
-    boxes = [ear.box for _, ear in drawn]
-    held_out = round(count * VAL_SHARE)
+    boxes = [ear.box for _, ear in results]
+    held_out = round(count * VAL_FRACTION)
     for name, part in (("train", slice(held_out, None)), ("val", slice(held_out))):
         write_manifest(folder / f"{name}_teacher.npy", names[part], boxes[part])
-        coco = _coco(names[part], [ear for _, ear in drawn[part]])
+        coco = _coco(names[part], [ear for _, ear in results[part]])
         (folder / f"{name}_landmarks.coco.json").write_text(json.dumps(coco), encoding="utf-8")
     with (folder / "factors.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["image_path", *(f.name for f in fields(Factors))])
-        writer.writerows([name, *asdict(factors).values()] for name, (factors, _) in zip(names, drawn, strict=True))
+        writer.writerows([name, *asdict(factors).values()] for name, (factors, _) in zip(names, results, strict=True))
 
 
 def _coco(names: list[str], ears: list[SyntheticEar]) -> dict[str, Any]:

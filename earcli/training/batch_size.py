@@ -1,4 +1,4 @@
-"""`--batch-size auto`: the largest batch that this GPU has room for."""
+"""Finds the largest batch that fits into the memory of this GPU, for `batch_size` auto."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,54 +19,55 @@ if TYPE_CHECKING:
     from earcli.training.datamodule import PixelDataModule
     from earcli.training.module import EarModule
 
-STEPS = 3
+TRIAL_STEPS = 3
 Config = TypeVar("Config", bound=AnyRunConfig)
 
 
 def check_batch_size(config: AnyRunConfig) -> None:
-    """Finds out before any work whether a batch size can be found here.
+    """Checks, before any work, whether this machine can search for a batch size.
 
     Raises:
-        ConfigError: `auto` without CUDA.
+        ConfigError: `batch_size` is auto, and there is no CUDA.
     """
     if config.batch_size == AUTO and not torch.cuda.is_available():
         raise ConfigError(
-            "--batch-size auto needs CUDA: a CPU that runs out of memory does not say so, its process is killed. "
-            "Give a number."
+            "`batch_size` auto needs CUDA: a process that exhausts the memory of a CPU is killed without an error. "
+            "Set a number."
         )
 
 
-def largest_batch(
-    config: Config, trainer: "Trainer", make: "Callable[[Config, int], tuple[EarModule, PixelDataModule]]"
+def find_largest_batch(
+    config: Config, trainer: "Trainer", build: "Callable[[Config, int], tuple[EarModule, PixelDataModule]]"
 ) -> int:
-    """The most pictures with which some steps and a validation fit, less Lightning's margin of 5%; at most the set.
+    """The largest batch for which a few steps and a validation fit, minus Lightning's margin of 5%, at most the set.
 
     Args:
-        trainer: one for this search alone; its folder takes a checkpoint for as long.
-        make: gives what is trained, and the data, for a number of processes.
+        config: The configuration of the run.
+        trainer: Only for this search; a temporary checkpoint is written to its folder.
+        build: Returns the module and the data for a configuration and a world size.
 
     Raises:
-        ConfigError: there is no CUDA, or there are several devices.
+        ConfigError: There is no CUDA, or there are several devices.
     """
     from pytorch_lightning.tuner.tuning import Tuner
 
     check_batch_size(config)
     if trainer.world_size > 1:
-        raise ConfigError("--batch-size auto knows one device. Find it with --devices 1, then give the number.")
-    module, data = make(replace(config, batch_size=1), 1)
-    data.length = STEPS * config.accumulate  # batches in an epoch, at whose end it validates
-    most = len(data.train)
-    # Lightning never goes down from a size that the set does not fill, and returns the largest allowed one untried
-    data.train = _Again(data.train, 2 * most + 1)
-    found = Tuner(trainer).scale_batch_size(
-        module, datamodule=data, mode="binsearch", steps_per_trial=STEPS, init_val=1, max_val=2 * most
+        raise ConfigError("`batch_size` auto works with one device. Find it with `devices` 1, then set the number.")
+    module, data = build(replace(config, batch_size=1), 1)
+    data.length = TRIAL_STEPS * config.accumulate  # batches in an epoch, at whose end it validates
+    count = len(data.train)
+    # Lightning never reduces a size that exceeds the set, and returns the largest allowed one without a trial
+    data.train = _RepeatedDataset(data.train, 2 * count + 1)
+    size = Tuner(trainer).scale_batch_size(
+        module, datamodule=data, mode="binsearch", steps_per_trial=TRIAL_STEPS, init_val=1, max_val=2 * count
     )
-    assert found is not None
-    return min(found, most)
+    assert size is not None
+    return min(size, count)
 
 
-class _Again(PixelDataset):
-    """A set gone through again and again, up to a length."""
+class _RepeatedDataset(PixelDataset):
+    """A dataset that repeats its samples up to a length."""
 
     def __init__(self, dataset: PixelDataset, length: int) -> None:
         super().__init__(dataset.pixels, dataset.columns, dataset.manifest)

@@ -1,4 +1,4 @@
-"""What a teacher saves: detectors fine-tuned from different starts on the same few labels, by cross-validation."""
+"""Compares detectors that are fine-tuned from different starts on the same few labels, by cross-validation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -24,18 +24,18 @@ from earcli.training.loop import train_detector
 
 Rows = NDArray[np.int64]
 Starter = Callable[[FinetuneConfig], tuple[EarDetector, FinetuneConfig]]
-"""Builds a detector as a configuration says, and settles its architecture."""
+"""Builds the detector of a configuration, and settles the configuration."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared.
+    """An experiment.
 
     Attributes:
-        starts: configurations by name, alike but for what the detector starts from.
-        budgets: numbers of labels.
-        seeds: each divides the ears anew, draws other labels and trains anew.
-        folds: parts of a division; each is tested on once.
+        starts: Configurations by name, which differ only in the weights that the detector starts from.
+        budgets: Numbers of training labels.
+        seeds: Each gives another partition of the ears, other labels and other random numbers.
+        folds: Folds of each partition; each is the test set once.
     """
 
     starts: dict[str, FinetuneConfig]
@@ -48,8 +48,35 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Fold:
+    """One split of the ears.
+
+    Attributes:
+        seed: Of the partition.
+        number: Of the fold in its partition.
+        train: Rows of the training ears; a budget takes the first ones.
+        test: Rows of the test ears.
+    """
+
+    seed: int
+    number: int
+    train: Rows
+    test: Rows
+
+
+@dataclass(frozen=True)
 class Trial:
-    """One detector: how far off it was on each ear that it was tested on."""
+    """The errors of one detector on each ear of its test set.
+
+    Attributes:
+        start: Name of the configuration.
+        budget: Number of training labels.
+        seed: Of the partition.
+        fold: Number of the fold.
+        ears: (T,) rows of the test ears.
+        nme: (T,) normalized mean errors.
+        iou: (T,) intersections over union.
+    """
 
     start: str
     budget: int
@@ -60,112 +87,123 @@ class Trial:
     iou: NDArray[np.float64]
 
 
-def divide(groups: Rows, plan: Plan) -> Iterator[tuple[int, int, Rows, Rows]]:
-    """Seed, fold, the ears to learn from in the order in which a budget takes them, and the ears to test on.
+@dataclass(frozen=True)
+class _Task:
+    """A trial to run."""
+
+    start: str
+    config: FinetuneConfig
+    budget: int
+    fold: Fold
+
+
+def split_folds(groups: Rows, plan: Plan) -> Iterator[Fold]:
+    """The folds of all seeds.
 
     Args:
-        groups: (N,) ears of one group, such as a person, are never on both sides.
+        groups: (N,) group of each ear, such as a subject; a group is never split between training and test.
+        plan: The experiment.
 
     Raises:
-        ConfigError: a budget is more than a fold leaves, or there are fewer groups than folds.
+        ConfigError: A budget exceeds the training ears of a fold, or there are fewer groups than folds.
     """
     names = np.unique(groups)
     if len(names) < plan.folds:
-        raise ConfigError(f"--folds {plan.folds} of {len(names)} groups of ears: give fewer folds, or more labels.")
+        raise ConfigError(
+            f"`folds` is {plan.folds}, but there are {len(names)} groups of ears, and each fold needs one."
+        )
     for seed in plan.seeds:
-        for fold, (_, chosen) in enumerate(KFold(plan.folds, shuffle=True, random_state=seed).split(names)):
+        for number, (_, chosen) in enumerate(KFold(plan.folds, shuffle=True, random_state=seed).split(names)):
             held_out = np.isin(groups, names[chosen])
-            rest = np.random.default_rng((seed, fold)).permutation(np.flatnonzero(~held_out))
-            if max(plan.budgets) > len(rest):
+            train = np.random.default_rng((seed, number)).permutation(np.flatnonzero(~held_out))
+            if max(plan.budgets) > len(train):
                 raise ConfigError(
-                    f"--budgets asks for {max(plan.budgets)} labels, but a fold leaves {len(rest)}. Give more --folds."
+                    f"`budgets` has {max(plan.budgets)} labels, but a fold has {len(train)} training ears. "
+                    "Use more `folds` or smaller `budgets`."
                 )
-            yield seed, fold, rest, np.flatnonzero(held_out)
+            yield Fold(seed, number, train, np.flatnonzero(held_out))
 
 
 def compare(
-    plan: Plan, make: Starter, varied: PixelDataset, plain: PixelDataset, groups: Rows, steps: int, jobs: int
+    plan: Plan, make: Starter, train: PixelDataset, test: PixelDataset, groups: Rows, steps: int, jobs: int
 ) -> Iterator[Trial]:
-    """Trains and tests every detector of a plan, each for `steps` batches.
+    """Trains and tests every detector of a plan.
 
     Args:
-        make: a function of a module, which other processes can import.
-        varied, plain: the same N ears to learn from and to test on; see `view_dataset`.
-        groups: see `divide`.
-        jobs: processes that train side by side, with one thread each; 1 trains here, with all.
+        plan: The experiment.
+        make: A function of a module, which other processes can import.
+        train: All N ears with windows for augmentation; see `view_dataset`.
+        test: The same ears without augmentation.
+        groups: See `split_folds`.
+        steps: Batches that each detector trains for.
+        jobs: Processes that train in parallel, with one thread each; 1 trains in this process, with all threads.
     """
     tasks = [
-        (
-            name,
-            replace(config, seed=seed, epochs=1, epoch_steps=steps, devices="1", num_nodes=1),
-            budget,
-            fold,
-            rest[:budget],
-            test,
+        _Task(
+            start, replace(config, seed=fold.seed, epochs=1, epoch_steps=steps, devices="1", num_nodes=1), budget, fold
         )
-        for seed, fold, rest, test in divide(groups, plan)
+        for fold in split_folds(groups, plan)
         for budget in plan.budgets
-        for name, config in plan.starts.items()
+        for start, config in plan.starts.items()
     ]
-    work = partial(_trial, make, varied, plain)
+    run_trial = partial(_run_trial, make, train, test)
     if jobs == 1:
-        yield from map(work, tasks)
+        yield from map(run_trial, tasks)
         return
-    # a forked process would inherit threads that do not run in it
+    # not forked: threads of this process would not run in the others
     with ProcessPoolExecutor(jobs, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        yield from pool.map(work, tasks)
+        yield from pool.map(run_trial, tasks)
 
 
-def _trial(
-    make: Starter, varied: PixelDataset, plain: PixelDataset, task: tuple[str, FinetuneConfig, int, int, Rows, Rows]
-) -> Trial:
-    name, config, budget, fold, rows, test = task
+def _run_trial(make: Starter, train: PixelDataset, test: PixelDataset, task: _Task) -> Trial:
+    fold = task.fold
     with TemporaryDirectory() as folder:
-        model, settled = make(replace(config, run_dir=Path(folder)))
-        sets = varied.subset(rows), plain.subset(test)
-        _, module = train_detector(settled, model, *sets, (), SILENT)
-    found = DetectionResults.joined(module.found)
-    return Trial(name, budget, config.seed, fold, test, found.nme(), found.iou())
+        model, config = make(replace(task.config, run_dir=Path(folder)))
+        datasets = train.subset(fold.train[: task.budget]), test.subset(fold.test)
+        _, module = train_detector(config, model, *datasets, (), SILENT)
+    results = DetectionResults.joined(module.results)
+    return Trial(task.start, task.budget, fold.seed, fold.number, fold.test, results.nme(), results.iou())
 
 
 def summarize(trials: Sequence[Trial], count: int, groups: Rows) -> list[dict[str, float | int | str]]:
-    """A row for each start and budget: NME and IoU, means over ears, and the 95% interval of NME.
+    """A row for each start and budget: mean NME and IoU over ears, and the 95% interval of NME.
 
-    An ear's error is its mean over seeds; the interval is over groups of ears. `below_first` is the share by which NME
-    is below that of the first start with as many labels.
+    The error of an ear is its mean over seeds; the interval resamples groups of ears. `below_first` is the relative
+    reduction of NME compared with the first start at the same budget.
 
     Args:
-        count: ears in all.
-        groups: see `divide`.
+        trials: All trials of a plan.
+        count: Number of ears.
+        groups: See `split_folds`.
     """
     keys = list(dict.fromkeys((trial.start, trial.budget) for trial in trials))
-    errors = {key: _per_ear(trials, key, count) for key in keys}
+    errors = {key: _mean_errors(trials, *key, count) for key in keys}
     rows: list[dict[str, float | int | str]] = []
     for start, budget in keys:
-        mine, first = errors[start, budget], errors[keys[0][0], budget]
-        known = ~np.isnan(mine)
-        low, high = bootstrap_interval(mine[known, None], groups[known])[:, 0]
+        nme, reference = errors[start, budget], errors[keys[0][0], budget]
+        labeled = ~np.isnan(nme)
+        low, high = bootstrap_interval(nme[labeled, None], groups[labeled])[:, 0]
         overlaps = [trial.iou for trial in trials if (trial.start, trial.budget) == (start, budget)]
         rows.append(
             {
                 "start": start,
                 "labels": budget,
-                "nme": float(mine[known].mean()),
+                "nme": float(nme[labeled].mean()),
                 "nme_low": float(low),
                 "nme_high": float(high),
                 "iou": float(np.concatenate(overlaps).mean()),
-                "below_first": 1 - float(mine[known].mean() / first[known].mean()),
+                "below_first": 1 - float(nme[labeled].mean() / reference[labeled].mean()),
             }
         )
     return rows
 
 
-def _per_ear(trials: Sequence[Trial], key: tuple[str, int], count: int) -> NDArray[np.float64]:
-    """The NME of every ear, mean over seeds; NaN where it has no labeled point."""
-    total, seen = np.zeros(count), np.zeros(count)
+def _mean_errors(trials: Sequence[Trial], start: str, budget: int, count: int) -> NDArray[np.float64]:
+    """The NME of each ear, mean over seeds; NaN for an ear without labeled points."""
+    total, tests = np.zeros(count), np.zeros(count)
     for trial in trials:
-        if (trial.start, trial.budget) == key:
+        if (trial.start, trial.budget) == (start, budget):
             total[trial.ears] += trial.nme
-            seen[trial.ears] += 1
+            tests[trial.ears] += 1
     with np.errstate(invalid="ignore"):
-        return total / seen
+        return total / tests

@@ -1,4 +1,4 @@
-"""Which batches Lightning gets, also when it starts in the middle of an epoch."""
+"""The batches that Lightning gets, also when it starts in the middle of an epoch."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,10 +13,14 @@ from earcli.training.module import epochs_done
 
 
 class PixelDataModule(LightningDataModule):
-    """Cached pixels to train and to validate on; wants `reload_dataloaders_every_n_epochs=1`.
+    """Training and validation batches; needs a trainer with `reload_dataloaders_every_n_epochs=1`.
 
     Args:
-        length: see `EpochBatches`.
+        train: The training set.
+        val: The validation set.
+        batch_size: Samples per batch and process.
+        seed: Of the order.
+        length: Batches per training epoch; see `EpochBatches`.
     """
 
     def __init__(
@@ -29,21 +33,36 @@ class PixelDataModule(LightningDataModule):
         assert self.trainer is not None
         loop = self.trainer.fit_loop
         done = loop.epoch_loop.batch_progress.current.processed if loop.restarting else 0  # type: ignore[attr-defined]
-        return self._loader(self.train, (self.seed, epochs_done(self.trainer)), done)
+        return batch_loader(self.train, self._train_batches(epochs_done(self.trainer), done))
 
     def val_dataloader(self) -> DataLoader[Any]:
-        return self._loader(self.val, None, 0)
+        assert self.trainer is not None
+        rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        return batch_loader(self.val, EpochBatches(len(self.val), self.batch_size, rank=rank, world_size=world_size))
 
-    def step_manifest(self, epoch: int, batch: int, accumulate: int, world_size: int) -> Manifest:
-        """The samples of the step that a batch of training belongs to, those of all processes; their paths absolute."""
-        batches = EpochBatches(len(self.train), self.batch_size, (self.seed, epoch), 0, 0, world_size, self.length)
+    def step_manifest(self, epoch: int, batch: int, accumulate: int) -> Manifest:
+        """The samples, on all ranks, of the optimizer step that a batch belongs to, with absolute paths.
+
+        Args:
+            epoch: Number of the epoch.
+            batch: Number of the batch in the epoch.
+            accumulate: Batches per step.
+        """
+        batches = self._train_batches(epoch)
         first = batch // accumulate * accumulate
         numbers = range(first, min(first + accumulate, len(batches)))
-        chosen = self.train.manifest.subset(np.concatenate([batches.whole(number) for number in numbers]))
-        return replace(chosen, paths=[str(chosen.locate(row).absolute()) for row in range(len(chosen))])
+        samples = self.train.manifest.subset(np.concatenate([batches.global_batch(number) for number in numbers]))
+        return replace(samples, paths=[str(samples.locate(row).absolute()) for row in range(len(samples))])
 
-    def _loader(self, dataset: PixelDataset, order: tuple[int, int] | None, start: int) -> DataLoader[Any]:
+    def _train_batches(self, epoch: int, start: int = 0) -> EpochBatches:
         assert self.trainer is not None
-        rank, world = self.trainer.global_rank, self.trainer.world_size
-        batches = EpochBatches(len(dataset), self.batch_size, order, start, rank, world, self.length)
-        return batch_loader(dataset, batches)
+        return EpochBatches(
+            len(self.train),
+            self.batch_size,
+            seed=self.seed,
+            epoch=epoch,
+            start=start,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+            length=self.length,
+        )

@@ -1,6 +1,7 @@
-"""Where detector, labels and losses meet: what one step of fine-tuning does."""
+"""The training step and validation of detectors."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,28 +11,31 @@ from earcli.analysis.detection import DetectionResults
 from earcli.config.detector import FinetuneConfig
 from earcli.data.augmentation import STRENGTHS
 from earcli.data.batches import PixelDataset, as_pixels, evenly_spaced
-from earcli.data.views import Target, ViewBatch, show
-from earcli.losses.detection import TERMS, detection_losses
+from earcli.data.views import ViewBatch, render_views
+from earcli.losses.detection import TERMS, Target, detection_losses
 from earcli.losses.objective import Losses
 from earcli.models.detector import Detection, EarDetector
 from earcli.reporting.drawing import draw_ears
 from earcli.reporting.plots import image_rows
 from earcli.training.distributed import all_gather_items, all_gather_rows, sum_across_ranks, world_size
-from earcli.training.module import TRAIN_STREAM, EarModule
-
-SHOWN_EARS = 8
+from earcli.training.module import SAMPLE_COUNT, TRAIN_STREAM, EarModule
 
 
 class DetectorModule(EarModule):
     """Trains an `EarDetector`.
 
     Args:
-        model: knows what the configuration says that it starts from.
-        val: the validation set, of which `draw` shows a few.
+        config: Settled.
+        model: Initialized as the configuration says.
+        steps_per_epoch: Optimizer steps.
+        val: The validation set, for `sample_grid`.
+
+    Attributes:
+        results: The predictions on the validation set in the last epoch.
     """
 
-    PICTURES = "predictions"
-    MEANS = ("loss", *TERMS)
+    SAMPLES_FOLDER = "predictions"
+    EPOCH_MEANS = ("loss", *TERMS)
     config: FinetuneConfig
     model: EarDetector
     average: EarDetector | None
@@ -40,55 +44,63 @@ class DetectorModule(EarModule):
         super().__init__(config, model, steps_per_epoch)
         self.val = val
         self.weights = {name: getattr(config, f"{name}_weight") for name in TERMS}
-        self.found: list[DetectionResults] = []
+        self.results: list[DetectionResults] = []
 
-    def draw(self) -> NDArray[np.uint8]:
-        """Labels above, what the network finds below."""
-        batch = self.val[evenly_spaced(len(self.val), SHOWN_EARS)]
-        images = show({name: value.to(self.device) for name, value in batch.items()}, 0, None)[0]  # type: ignore[arg-type]
-        detection = self.network(images)
+    def sample_grid(self) -> NDArray[np.uint8]:
+        """Labels in the upper row, predictions in the lower one."""
+        batch = self.val[evenly_spaced(len(self.val), SAMPLE_COUNT)]
+        on_device = cast(ViewBatch, {name: value.to(self.device) for name, value in batch.items()})
+        images, _ = render_views(on_device, self.config.side, None)
+        boxes, points = (value.float().cpu().numpy() for value in self.network(images))
         pixels = as_pixels(images)
-        wanted = draw_ears(pixels, batch["boxes"].numpy(), batch["points"].numpy(), batch["seen"].numpy() > 0)
-        boxes, points = (value.float().cpu().numpy() for value in detection)
-        return image_rows([wanted, draw_ears(pixels, boxes[:, :4], points[:, :, :2])])
+        labels = draw_ears(pixels, batch["boxes"].numpy(), batch["points"].numpy(), batch["seen"].numpy() > 0)
+        return image_rows([labels, draw_ears(pixels, boxes[:, :4], points[:, :, :2])])
 
     # -- training
 
     def training_step(self, batch: ViewBatch, batch_idx: int) -> Tensor:
         total = len(batch["pixels"]) * world_size()
         generator = self.generator(TRAIN_STREAM, self.current_epoch, batch_idx, total)
-        images, target = show(batch, self.config.side, STRENGTHS[self.config.augment], generator)
+        images, target = render_views(batch, self.config.side, STRENGTHS[self.config.augment], generator)
         losses = self.losses(self.model(images), target, total)
-        self.note_step(losses.terms, losses.total)
+        self.accumulate(losses.terms, losses.total)
         loss: Tensor = losses.total
         return loss
 
     def losses(self, detection: Detection, target: Target, total: int) -> Losses:
-        """Those of the batch on all processes: a mean over labeled points is no mean of the processes' means."""
+        """The losses of the global batch: a mean over labeled points is not the mean of the ranks' means.
+
+        Args:
+            detection: Predictions on this rank.
+            target: Ground truth on this rank.
+            total: Samples in the global batch.
+        """
         boxes, keypoints = (all_gather_rows(value, total) for value in detection)
-        wanted = Target(*(all_gather_rows(value, total) for value in target))
-        return detection_losses(boxes, keypoints, *wanted, self.weights)
+        targets = Target(*(all_gather_rows(value, total) for value in target))
+        return detection_losses(boxes, keypoints, targets, self.weights)
 
     def lr_scales(self) -> Mapping[int, float]:
         if self.config.init == "none":
             return {}
-        model, whole = self.model, self.config.init == "teacher"
-        kept = model.pretrained_parameters() if whole else model.encoder.trunk_parameters()
-        return {id(p): self.config.trunk_lr_scale for p in kept}
+        model = self.model
+        teacher = self.config.init == "teacher"
+        pretrained = model.pretrained_parameters() if teacher else model.encoder.backbone_parameters()
+        return {id(p): self.config.trunk_lr_scale for p in pretrained}
 
     # -- validation
 
     def on_validation_epoch_start(self) -> None:
         super().on_validation_epoch_start()
-        self.found = []
+        self.results = []
 
     def validation_step(self, batch: ViewBatch, batch_idx: int) -> None:
-        images, target = show(batch, self.config.side, None)
+        images, target = render_views(batch, self.config.side, None)
         detection = self.network(images)
         losses = self.losses(detection, target, sum_across_ranks(len(images), self.device))
         self.add({"loss": losses.total, **losses.terms}, len(images))
-        self.found.append(DetectionResults.of(detection, batch))
+        self.results.append(DetectionResults.of(detection, batch))
 
-    def complete_record(self) -> None:
-        self.found = all_gather_items(self.found)
-        self.record |= {f"val/{name}": value for name, value in DetectionResults.joined(self.found).summary().items()}
+    def finish_record(self) -> None:
+        self.results = all_gather_items(self.results)
+        summary = DetectionResults.joined(self.results).summary()
+        self.record |= {f"val/{name}": value for name, value in summary.items()}

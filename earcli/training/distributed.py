@@ -1,6 +1,6 @@
-"""What processes that train together tell each other. A process that trains alone hears itself.
+"""Collective operations across the ranks of a run; a single process is a run with one rank.
 
-All but `world_size` are collective: every process must call them, in the same order.
+All functions but `world_size` are collective: every rank must call them, in the same order.
 """
 
 from collections.abc import Mapping
@@ -15,29 +15,30 @@ T = TypeVar("T")
 
 
 def world_size() -> int:
+    """The number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def all_gather_rows(rows: Tensor, total: int) -> Tensor:
-    """The rows of all processes, (total, ...), in the order from which `EpochBatches` dealt them out.
+    """The rows of all ranks, (total, ...), in the order of the global batch of `EpochBatches`.
 
-    Every process must compute the same loss of them. Then the gradient of `rows`, averaged over processes as DDP
-    averages gradients, is that of this loss.
+    Every rank must compute the same loss from them. Then the gradient of `rows`, averaged over ranks as DDP does, is
+    that of this loss.
 
     Args:
-        rows: (B, ...), B differing by at most 1 between processes.
-        total: the rows of all processes.
+        rows: (B, ...); B may differ by 1 between ranks.
+        total: The number of rows on all ranks.
     """
     world = world_size()
     if world == 1:
         return rows
     missing = -(-total // world) - len(rows)
     even = F.pad(rows, (0, 0) * (rows.ndim - 1) + (0, missing)) if missing else rows
-    parts: Tensor = _Gather.apply(even)  # (processes, B, ...)
+    parts: Tensor = _AllGather.apply(even)  # (ranks, B, ...)
     return parts.transpose(0, 1).flatten(0, 1)[:total]
 
 
-class _Gather(torch.autograd.Function):
+class _AllGather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
         parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(world_size())]
@@ -46,12 +47,12 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        # nothing needs to be sent: the gradient is the same everywhere, and of the average this process is one part
+        # no communication: the gradient is the same on every rank, and DDP divides it by the world size
         return gradient[dist.get_rank()] * world_size()
 
 
 def sum_across_ranks(number: int, device: torch.device) -> int:
-    """The sum of a number over processes."""
+    """The sum of a number over all ranks."""
     if world_size() == 1:
         return number
     total = torch.tensor(number, device=device)
@@ -60,29 +61,31 @@ def sum_across_ranks(number: int, device: torch.device) -> int:
 
 
 def max_across_ranks(number: int, device: torch.device) -> int:
-    """The highest of the processes' numbers."""
+    """The maximum of a number over all ranks."""
     if world_size() == 1:
         return number
-    found = torch.tensor(number, device=device)
-    dist.all_reduce(found, dist.ReduceOp.MAX)
-    return int(found)
+    maximum = torch.tensor(number, device=device)
+    dist.all_reduce(maximum, dist.ReduceOp.MAX)
+    return int(maximum)
 
 
-def earliest_across_ranks(place: Tensor) -> Tensor:
-    """The first of the processes' places, (N,) integers that count from left to right; one that starts with -1 is none.
+def earliest_across_ranks(position: Tensor) -> Tensor:
+    """The lexicographically smallest position of all ranks; one that starts with -1 is none.
 
-    Waits for the device only where there are several processes.
+    Synchronizes with the device only if there are several ranks.
+
+    Args:
+        position: (N,) integers.
     """
     if world_size() == 1:
-        return place
-    places = [torch.empty_like(place) for _ in range(world_size())]
-    dist.all_gather(places, place)
-    found = [each for each in places if each[0] >= 0]
-    return min(found, key=Tensor.tolist, default=place)
+        return position
+    positions = [torch.empty_like(position) for _ in range(world_size())]
+    dist.all_gather(positions, position)
+    return min((each for each in positions if each[0] >= 0), key=Tensor.tolist, default=position)
 
 
 def all_reduce_sums(sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Sums by name, added over processes, which need not have the same names."""
+    """The sums by name over all ranks, which may have different names."""
     if world_size() == 1:
         return dict(sums)
     parts = all_gather_items([{name: value.cpu() for name, value in sums.items()}])
@@ -91,7 +94,7 @@ def all_reduce_sums(sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def all_gather_items(items: list[T]) -> list[T]:
-    """The items of all processes, those of the first process first."""
+    """The items of all ranks, in the order of ranks."""
     if world_size() == 1:
         return items
     parts: list[list[T]] = [[]] * world_size()

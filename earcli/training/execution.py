@@ -1,4 +1,4 @@
-"""What `--low-memory` and `--compile` make of a network: in place, without new names in its state dict."""
+"""Execution of the training pass for `low_memory` and `compile`: in place, with the same state dict."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,66 +15,67 @@ from earcli.models.vae import EarVAE
 
 
 def check_switches(config: TrainConfig) -> None:
-    """Finds out before any work whether this machine can do what the switches ask for.
+    """Checks, before any work, whether this machine supports `low_memory` and `compile` as configured.
 
     Raises:
-        ConfigError: both switches, or --compile without a compiler.
+        ConfigError: Both are set, or `compile` without a working compiler.
     """
     if not config.compile:
         return
     if config.low_memory:
-        raise ConfigError("--compile and --low-memory do not go together. Leave one out.")
+        raise ConfigError("`compile` and `low_memory` cannot be combined. Set one of them.")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.compile(torch.sin)(torch.zeros(2, device=device))
-    except Exception as error:  # it fails in many ways without what it needs
+    except Exception as error:  # a missing dependency can raise anything
         reason = " ".join(str(error).split("\n", 1)[0].split())
         raise ConfigError(
-            f"--compile found no working compiler ({type(error).__name__}: {reason}). Install a C++ compiler such as "
-            "g++, and Triton for a GPU, or leave --compile out."
+            f"`compile` found no working compiler ({type(error).__name__}: {reason}). Install a C++ compiler such as "
+            "g++, and Triton for a GPU, or do not set `compile`."
         ) from error
 
 
 def apply_switches(model: EarVAE, config: TrainConfig) -> None:
-    """Makes the training passes of a model what the switches ask for; it validates as before."""
+    """Applies `low_memory` and `compile` to the training passes of a model; inference is unchanged."""
     if config.low_memory:
-        for block in blocks(model):
-            _replace_in_training(block, lambda *inputs, block=block, plain=block.forward: _kept(block, plain, inputs))
+        for block in checkpointed_blocks(model):
+            _replace_in_training(block, lambda *x, block=block, plain=block.forward: _checkpointed(block, plain, x))
     if config.compile:
         mode = "reduce-overhead" if torch.cuda.is_available() else "default"
         for half in (model.encoder, model.decoder):
             _replace_in_training(half, torch.compile(half.forward, mode=mode))
 
 
-def blocks(model: EarVAE) -> list[nn.Module]:
-    """The parts of encoder and decoder whose inside can be computed again from what goes in."""
+def checkpointed_blocks(model: EarVAE) -> list[nn.Module]:
+    """The blocks of encoder and decoder whose activations can be recomputed from their inputs."""
     residual = [block for layer in model.encoder.layers for block in layer.children()]
     return [*residual, *model.encoder.adapt.children(), *model.decoder.stages.children()]
 
 
 def _replace_in_training(module: nn.Module, forward: Callable[..., Any]) -> None:
+    """Replaces the forward pass of a module in training only."""
     plain = module.forward
 
-    def chosen(*inputs: Any) -> Any:
+    def dispatch(*inputs: Any) -> Any:
         return (forward if module.training and torch.is_grad_enabled() else plain)(*inputs)
 
-    module.forward = chosen
+    module.forward = dispatch
 
 
-def _kept(block: nn.Module, forward: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
-    """One pass of a block of which only the inputs are kept (Chen et al. 2016, arXiv:1604.06174)."""
+def _checkpointed(block: nn.Module, forward: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
+    """A forward pass that saves only the inputs for the backward pass (Chen et al. 2016, arXiv:1604.06174)."""
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _frozen_statistics(block)
 
-    # nothing in a block draws random numbers
+    # blocks use no random numbers
     result: Tensor = checkpoint(forward, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
     return result
 
 
 @contextmanager
 def _frozen_statistics(block: nn.Module) -> Iterator[None]:
-    """Lets batch norms compute what they did, without counting the same batch a second time."""
+    """Keeps batch norms from updating their running statistics a second time for the same batch."""
     norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     try:

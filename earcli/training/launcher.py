@@ -1,4 +1,4 @@
-"""How the processes of a run end: together, whichever of them ends first."""
+"""Ends the processes of a run together, whichever ends first."""
 
 import ctypes
 import signal
@@ -14,19 +14,19 @@ from earcli.errors import TrainingError
 
 PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
 LOST = (
-    "Another process of this run has ended, and said why if it could, or cannot be reached ({}). Mend that, and go on "
-    "with ear resume."
+    "Another process of this run ended, with its own error message if possible, or cannot be reached ({}). Fix the "
+    "cause, then use ear resume."
 )
 
 
 @contextmanager
 def linked_processes(trainer: Trainer) -> Iterator[None]:
-    """Sees to it that no process that Lightning starts within outlives the one that started it.
+    """Makes sure that no process started by Lightning within this context outlives the process that started it.
 
-    torchrun and SLURM see to those that they started.
+    torchrun and SLURM do that for theirs.
 
     Raises:
-        TrainingError: another process has ended.
+        TrainingError: Another process has ended.
     """
     strategy = trainer.strategy
     environment = getattr(strategy, "cluster_environment", None)
@@ -38,16 +38,15 @@ def linked_processes(trainer: Trainer) -> Iterator[None]:
     except BaseException as error:
         for child in getattr(launcher, "procs", []):
             child.kill()  # it may wait for this process, which is about to end
-        if trainer.world_size > 1 and is_lost(error):
+        if trainer.world_size > 1 and _is_lost_process(error):
             reason = " ".join(str(error).split("\n", 1)[0].split())
             raise TrainingError(LOST.format(reason) if trainer.is_global_zero else "") from error
         raise
     finally:
-        # Lightning ends this process where one of them ended badly, also when the run is complete; it makes the list
-        # anew when it starts them
+        # Lightning kills this process if one in the list fails, even after a complete run
         getattr(launcher, "procs", []).clear()
 
 
-def is_lost(error: BaseException) -> bool:
-    """Whether an error is what a collective makes of a process that is gone."""
+def _is_lost_process(error: BaseException) -> bool:
+    """Whether a collective operation failed because another process is gone."""
     return isinstance(error, DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))

@@ -24,8 +24,8 @@ from earcli.data.cache import Crops, Skipped
 from earcli.errors import ConfigError, TrainingError, is_out_of_memory
 from earcli.models.detector import EarDetector
 from earcli.reporting.reporter import Reporter
-from earcli.training.batch_size import largest_batch
-from earcli.training.callbacks import Bookkeeper, GracefulStop
+from earcli.training.batch_size import find_largest_batch
+from earcli.training.callbacks import GracefulStop, RunRecorder
 from earcli.training.checkpoint_io import SafeCheckpointIO, translate_restore_errors
 from earcli.training.datamodule import PixelDataModule
 from earcli.training.detector import DetectorModule
@@ -37,22 +37,29 @@ from earcli.training.teacher import TeacherModule
 
 Module = TypeVar("Module", bound=EarModule)
 Config = TypeVar("Config", bound=AnyRunConfig)
+Build = Callable[[Config, int], tuple[Module, PixelDataModule]]
+"""Returns the module and the data for a configuration and a world size."""
 STRATEGIES = ("auto", "ddp")
 EXPECTED_WARNINGS = (
-    ".*does not have many workers.*",  # batches are read from one file
+    ".*does not have many workers.*",  # reading a cached batch is a copy
     ".*dataloader is not resumable.*",  # it is: PixelDataModule starts it at the right batch
-    ".*in eval mode at the start of training.*",  # frozen layers are
-    ".*sync_dist=True.*",  # what is logged is already over all processes
-    r".*lr_scheduler.step\(\)` before.*",  # where the very first steps overflow fp16 and are left out
-    ".*treespec.*LeafSpec.*",  # Lightning 2.6 asks newer torch in an older way
+    ".*in eval mode at the start of training.*",  # frozen layers
+    ".*sync_dist=True.*",  # logged values are already reduced
+    r".*lr_scheduler.step\(\)` before.*",  # the first steps may overflow fp16 and are skipped
+    ".*treespec.*LeafSpec.*",  # Lightning 2.6 uses an API that newer torch deprecates
 )
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """State dicts that training starts from; None starts the trunk at random, or leaves the perceptual term out."""
+    """State dicts that training starts from.
 
-    trunk: dict[str, Tensor] | None
+    Attributes:
+        backbone: Of a torchvision ResNet; None starts from random weights.
+        vgg: Of the VGG16 of the perceptual term; None omits the term.
+    """
+
+    backbone: dict[str, Tensor] | None
     vgg: dict[str, Tensor] | None
 
 
@@ -64,24 +71,32 @@ def train_teacher(
     reporter: Reporter,
     resume: Checkpoint | None = None,
 ) -> tuple[RunFolder, TeacherModule]:
-    """Trains in a new run folder, or goes on in an old one, from one of its complete checkpoints.
+    """Trains in a new run folder, or continues the run of a checkpoint.
+
+    Args:
+        config: With a chosen precision.
+        train: The training set.
+        val: The validation set.
+        pretrained: Ignored, except for VGG, if a run is resumed.
+        reporter: Receives notes, progress and epochs.
+        resume: A `last.ckpt` or `previous.ckpt`.
 
     Raises:
-        ConfigError: --devices or --strategy name nothing that this machine has.
-        DataError: the set is smaller than a batch.
-        RunError: the run folder cannot be written.
-        TrainingError: the loss is not finite, or memory ran out.
-        InterruptedTraining: a signal stopped it.
+        ConfigError: `devices` or `strategy` do not suit this machine, or the number of processes has changed.
+        DataError: The training set is smaller than a batch, or has changed.
+        RunError: The run folder cannot be written, or another process trains in it.
+        TrainingError: A loss or gradient is not finite, memory ran out, or another process ended.
+        InterruptedTraining: A signal stopped the run.
     """
 
-    def make(config: TrainConfig, processes: int) -> tuple[TeacherModule, PixelDataModule]:
-        length = count_full_batches(len(train), config.batch_size * processes)
+    def build(config: TrainConfig, world_size: int) -> tuple[TeacherModule, PixelDataModule]:
+        length = count_full_batches(len(train), config.batch_size * world_size)
         steps = math.ceil(length / config.accumulate)
-        module = TeacherModule(config, steps, pretrained.trunk, pretrained.vgg, val)
+        module = TeacherModule(config, steps, pretrained.backbone, pretrained.vgg, val)
         apply_switches(module.model, config)
         return module, PixelDataModule(crop_dataset(train), crop_dataset(val), config.batch_size, config.seed, length)
 
-    return fit(config, make, [*train.skipped, *val.skipped], reporter, resume)
+    return fit(config, build, [*train.skipped, *val.skipped], reporter, resume)
 
 
 def train_detector(
@@ -93,101 +108,126 @@ def train_detector(
     reporter: Reporter,
     resume: Checkpoint | None = None,
 ) -> tuple[RunFolder, DetectorModule]:
-    """Trains a detector on windows of labeled pictures, in a new run folder or, to go on, in an old one.
+    """Trains a detector in a new run folder, or continues the run of a checkpoint.
 
     Args:
-        config: settled.
-        skipped: the labels that were left out, and why.
+        config: Settled, with a chosen precision.
+        model: The detector to train.
+        train: The training set; see `view_dataset`.
+        val: The validation set.
+        skipped: The labels that were skipped, and why.
+        reporter: Receives notes, progress and epochs.
+        resume: A `last.ckpt` or `previous.ckpt`.
 
     Raises:
-        ConfigError, RunError, TrainingError, InterruptedTraining: see `train_teacher`.
+        ConfigError, DataError, RunError, TrainingError, InterruptedTraining: See `train_teacher`.
     """
 
-    def make(config: FinetuneConfig, processes: int) -> tuple[DetectorModule, PixelDataModule]:
+    def build(config: FinetuneConfig, world_size: int) -> tuple[DetectorModule, PixelDataModule]:
         length = config.epoch_steps
         data = PixelDataModule(train, val, config.batch_size, config.seed, length)
         return DetectorModule(config, model, math.ceil(length / config.accumulate), val), data
 
-    return fit(config, make, skipped, reporter, resume)
+    return fit(config, build, skipped, reporter, resume)
 
 
 def fit(
     config: Config,
-    make: Callable[[Config, int], tuple[Module, PixelDataModule]],
+    build: Build[Config, Module],
     skipped: Sequence[Skipped],
     reporter: Reporter,
     resume: Checkpoint | None,
 ) -> tuple[RunFolder, Module]:
-    """Runs Lightning in a new run folder, or goes on in an old one.
+    """Runs Lightning in a new run folder, or in that of a checkpoint.
 
     Args:
-        make: gives what is trained, and the data, for a number of processes.
-        skipped: the pictures that were left out, and why.
+        config: With a chosen precision.
+        build: Returns the module and the data for a configuration and a world size.
+        skipped: The pictures that were skipped, and why.
+        reporter: Receives notes, progress and epochs.
+        resume: The checkpoint to resume from.
 
     Raises:
-        ConfigError, DataError, RunError, TrainingError, InterruptedTraining: see `train_teacher`.
+        ConfigError, DataError, RunError, TrainingError, InterruptedTraining: See `train_teacher`.
     """
     retain_freed_memory()
     if config.batch_size == AUTO:
         with quiet_lightning(), TemporaryDirectory() as folder:
-            config = replace(config, batch_size=largest_batch(config, make_trainer(config, [], folder), make))
-        reporter.note(f"--batch-size auto: {config.batch_size} is the most that fits")
+            trainer = make_trainer(config, [], folder)
+            config = replace(config, batch_size=find_largest_batch(config, trainer, build))
+        reporter.note(f"batch size {config.batch_size}, the largest that fits into memory")
     seed_everything(config.seed, verbose=False)
-    keeper = Bookkeeper(config, skipped, reporter, resume)
-    stop = GracefulStop(keeper)
-    callbacks: list[Callback] = [keeper, stop]
+    recorder = RunRecorder(config, skipped, reporter, resume)
+    stop = GracefulStop(recorder)
+    try:
+        with quiet_lightning(), _translate_memory_errors(config):
+            module = _run_trainer(config, build, recorder, stop)
+    finally:
+        stop.close()
+        recorder.close()
+    assert recorder.run is not None
+    return recorder.run, module
+
+
+def _run_trainer(config: Config, build: Build[Config, Module], recorder: RunRecorder, stop: GracefulStop) -> Module:
+    resume = recorder.resumed
+    callbacks: list[Callback] = [recorder, stop]
     if config.early_stopping:
         callbacks.append(EarlyStopping("val/loss", patience=config.patience))
+    trainer = make_trainer(config, callbacks, resumed=resume)
+    _check_world_size(trainer.world_size, resume)
+    module, data = build(config, trainer.world_size)
+    path = None if resume is None else resume.path
+    with translate_restore_errors(path, lambda: recorder.started), linked_processes(trainer):
+        trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
+    return module
+
+
+@contextmanager
+def _translate_memory_errors(config: AnyRunConfig) -> Iterator[None]:
+    """Translates a failed allocation into a TrainingError that says which parameters need less memory."""
     try:
-        with quiet_lightning():
-            trainer = make_trainer(config, callbacks, resumed=resume)
-            check_processes(trainer.world_size, resume)
-            module, data = make(config, trainer.world_size)
-            path = None if resume is None else resume.path
-            with translate_restore_errors(path, lambda: keeper.begun), linked_processes(trainer):
-                trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
+        yield
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        smaller = f"--batch-size {config.batch_size // 2} --accumulate {config.accumulate * 2}"
-        remedy = smaller if config.batch_size > 1 else "a smaller --image-size or --resnet-version"
-        raise TrainingError(f"Memory ran out at --batch-size {config.batch_size}. Try {remedy}.") from error
-    finally:
-        stop.close()
-        keeper.close()
-    assert keeper.run is not None
-    return keeper.run, module
+        smaller = f"`batch_size` {config.batch_size // 2} with `accumulate` {config.accumulate * 2}"
+        remedy = smaller if config.batch_size > 1 else "a smaller `image_size` or `resnet_version`"
+        raise TrainingError(f"Memory ran out with `batch_size` {config.batch_size}. Try {remedy}.") from error
 
 
-def check_processes(count: int, resumed: Checkpoint | None) -> None:
-    """Checks that a run resumes on as many processes as it had.
+def _check_world_size(world_size: int, resumed: Checkpoint | None) -> None:
+    """Checks that a run resumes with as many processes as before.
 
     Raises:
         ConfigError: It does not.
     """
-    before = count if resumed is None else resumed.content["ear"].get("processes", 1)
-    if count != before:
+    before = world_size if resumed is None else resumed.content["ear"].get("processes", 1)
+    if world_size != before:
         raise ConfigError(
-            f"The run had {before} processes in all and would now have {count}. "
-            "Give `devices` and `num_nodes` as they were."
+            f"The run had a total of {before} processes and would now have {world_size}. "
+            "Set `devices` and `num_nodes` as before."
         )
 
 
 def make_trainer(
     config: AnyRunConfig, callbacks: list[Callback], folder: str | None = None, resumed: Checkpoint | None = None
 ) -> Trainer:
-    """Lightning's trainer for a configuration whose precision is chosen.
+    """Lightning's trainer for a configuration with a chosen precision.
 
     Args:
-        folder: where Lightning may leave files of its own; it has none to leave in training.
+        config: The configuration.
+        callbacks: Of the trainer.
+        folder: For files of Lightning itself, which writes none in training.
+        resumed: The checkpoint to resume from.
 
     Raises:
-        ConfigError: --devices or --strategy name nothing that this machine has, or that training cannot use.
+        ConfigError: `devices` or `strategy` do not suit this machine, or training does not support them.
     """
     if config.strategy not in STRATEGIES:
         raise ConfigError(
-            f"--strategy {config.strategy}: training knows {' and '.join(STRATEGIES)} alone. It clips gradients by the "
-            "norm of all weights, and averages and draws whole networks, which fsdp and deepspeed cut into pieces."
+            f"`strategy` must be {' or '.join(STRATEGIES)}, got {config.strategy}: clipping by the norm of all weights "
+            "and the average need whole networks, which fsdp and deepspeed shard."
         )
     try:
         return Trainer(
@@ -197,12 +237,12 @@ def make_trainer(
             num_nodes=config.num_nodes,
             strategy=config.strategy,
             accumulate_grad_batches=config.accumulate,
-            sync_batchnorm=torch.cuda.is_available(),  # there is none on a CPU; one process alone has nothing to share
+            sync_batchnorm=torch.cuda.is_available(),  # which Lightning supports on CUDA only
             callbacks=callbacks,
             default_root_dir=folder,
             plugins=[SafeCheckpointIO(resumed)],
-            logger=False,  # one CSV row an epoch, also after a resume: Bookkeeper writes it
-            enable_checkpointing=False,
+            logger=False,  # RunRecorder writes one CSV row per epoch, also after a resume
+            enable_checkpointing=False,  # RunRecorder writes checkpoints atomically
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -211,12 +251,12 @@ def make_trainer(
         )
     except (MisconfigurationException, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"--devices {config.devices} --strategy {config.strategy}: {reason}") from error
+        raise ConfigError(f"`devices` {config.devices}, `strategy` {config.strategy}: {reason}") from error
 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Silences what Lightning says about things that are meant here, and nothing else."""
+    """Silences Lightning's messages about intended behavior, and no others."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""How this process asks the system for memory, and how much it holds."""
+"""Memory of this process: allocator settings and usage."""
 
 import ctypes
 import re
@@ -12,10 +12,10 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 
 def retain_freed_memory() -> None:
-    """Lets glibc hand memory that one training step freed to the next one, instead of giving it back to the system.
+    """Makes glibc keep freed memory for the next training step instead of returning it to the system.
 
-    By default every tensor above 32 MiB is mapped anew, and the system clears its pages one by one as they are
-    touched. Elsewhere than on glibc this does nothing.
+    By default every tensor above 32 MiB is a new mapping, whose pages the kernel clears on first access. Does nothing
+    without glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -25,29 +25,29 @@ def retain_freed_memory() -> None:
 
 
 def resident_memory(device: torch.device) -> int:
-    """Bytes that tensors hold on a CUDA device, or that this whole process holds on the CPU; 0 on Windows."""
-    return torch.cuda.memory_allocated() if device.type == "cuda" else _status("VmRSS")
+    """Bytes of tensors on a CUDA device, else the resident set size of this process; 0 on Windows."""
+    return torch.cuda.memory_allocated() if device.type == "cuda" else _proc_status("VmRSS")
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most that `resident_memory` has been since `restart_peak`."""
-    return torch.cuda.max_memory_allocated() if device.type == "cuda" else _status("VmHWM")
+    """The maximum of `resident_memory` since `reset_peak_memory`."""
+    return torch.cuda.max_memory_allocated() if device.type == "cuda" else _proc_status("VmHWM")
 
 
-def restart_peak(device: torch.device) -> None:
-    """Forgets the peak so far; elsewhere than on Linux and CUDA it cannot be forgotten."""
+def reset_peak_memory(device: torch.device) -> None:
+    """Resets the peak; has no effect on systems other than Linux, except on CUDA."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     elif sys.platform == "linux":
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
-def _status(name: str) -> int:
-    if sys.platform == "win32":  # no way to ask without another library
+def _proc_status(name: str) -> int:
+    if sys.platform == "win32":  # there is no way without another library
         return 0
-    if sys.platform != "linux":  # the peak is all that other systems tell, macOS in bytes
+    if sys.platform != "linux":  # other systems report the peak only, macOS in bytes
         import resource  # which Windows does not have
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"), re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
+    match = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"), re.MULTILINE)
+    return int(match[1]) * 1024 if match else 0

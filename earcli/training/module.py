@@ -1,4 +1,4 @@
-"""What every kind of run shares: its average, optimizer, schedule, sums over an epoch, part of a checkpoint."""
+"""What all Lightning modules share: average, optimizer, schedule, epoch sums, checkpoint content."""
 
 import copy
 import math
@@ -19,27 +19,33 @@ from earcli.training.distributed import all_reduce_sums, world_size
 from earcli.training.optimizer import AdamW
 
 TRAIN_STREAM, VAL_STREAM = 0, 1
-SUSPECTS = ("loss", "gradient")
+CHECKED_TERMS = ("loss", "gradient")
+"""The values of a training step that must be finite."""
+SAMPLE_COUNT = 8
+"""Validation pictures in the sample grid of an epoch."""
 
 
 class EarModule(LightningModule):
     """Trains one network.
 
-    Every random draw comes from a generator seeded by (seed, stream, epoch, batch), so a run can stop and resume at
-    any step, and several processes draw what one would. Sums over an epoch stay on the device, those of this process
-    alone, and travel in the checkpoint, those of all.
+    All random numbers come from generators seeded by (seed, stream, epoch, batch), so a run can stop and resume at any
+    step, and several processes use the same numbers as one. The sums of an epoch stay on the device, those of this
+    rank; a checkpoint has those of all ranks.
+
+    The average is kept here and not by Lightning's EMAWeightAveraging because it warms up, validates, and is saved
+    under its own names, from which a run resumes exactly.
 
     Attributes:
-        PICTURES: the folder of the run that `draw` fills.
-        MEANS: the names, without their stage, of what is a mean over an epoch.
-        average: the moving average of `model`, or None; it validates, and is what later commands use.
-        record: what the last epoch gave, by log key.
-        first_bad: (4,) epoch, batch and step in which something was first not finite, all from 0, and what that was, as
-            a place in `SUSPECTS`; -1 until then.
+        SAMPLES_FOLDER: The folder of the run for sample grids.
+        EPOCH_MEANS: The figures, without their stage, that are means over an epoch.
+        average: The exponential moving average of `model`, or None; it validates, and is what later commands use.
+        record: The figures of the last epoch, by log key.
+        first_nonfinite: (4,) epoch, batch and step, from 0, of the first non-finite term, and its index in
+            `CHECKED_TERMS`; -1 if there is none.
     """
 
-    PICTURES: ClassVar[str]
-    MEANS: ClassVar[Sequence[str]]
+    SAMPLES_FOLDER: ClassVar[str]
+    EPOCH_MEANS: ClassVar[Sequence[str]]
     config: AnyRunConfig
     model: nn.Module
     average: nn.Module | None
@@ -52,32 +58,32 @@ class EarModule(LightningModule):
         self.average = copy.deepcopy(self.model).requires_grad_(False) if config.ema_decay else None
         self.record: dict[str, float] = {}
         self.sums: dict[str, Tensor] = {}
-        self.first_bad = torch.full((4,), -1)
+        self.first_nonfinite = torch.full((4,), -1)
         self.batch_number = 0
 
     @property
     def network(self) -> nn.Module:
-        """What validates and is kept: the average where there is one."""
+        """The network that validates: the average if there is one."""
         return self.model if self.average is None else self.average
 
-    def draw(self) -> NDArray[np.uint8]:
-        """A picture (H, W, 3) of what the network makes of a few pictures of the validation set."""
+    def sample_grid(self) -> NDArray[np.uint8]:
+        """An image grid (H, W, 3) of sample reconstructions or predictions on the validation set."""
         raise NotImplementedError
 
     # -- training
 
-    def note_step(self, values: Mapping[str, Tensor], loss: Tensor) -> None:
-        """Adds what a training step gave to the sums of the epoch."""
+    def accumulate(self, terms: Mapping[str, Tensor], loss: Tensor) -> None:
+        """Adds the terms of a training step to the sums of the epoch."""
         with torch.no_grad():
-            self.add({"loss": loss, **values}, 1)
-            self.suspect("loss", loss)
+            self.add({"loss": loss, **terms}, 1)
+            self.record_nonfinite("loss", loss)
 
-    def suspect(self, what: str, value: Tensor) -> None:
-        """Remembers where a value was first not finite; the device is not waited for."""
-        here = (self.current_epoch, self.batch_number, self.global_step, SUSPECTS.index(what))
-        before = self.first_bad.to(self.device)
-        bad = ~torch.isfinite(value) & (before[0] < 0)
-        self.first_bad = torch.where(bad, torch.tensor(here, device=self.device), before)
+    def record_nonfinite(self, term: str, value: Tensor) -> None:
+        """Remembers where a term was first not finite, without synchronizing with the device."""
+        position = (self.current_epoch, self.batch_number, self.global_step, CHECKED_TERMS.index(term))
+        previous = self.first_nonfinite.to(self.device)
+        is_first = ~torch.isfinite(value) & (previous[0] < 0)
+        self.first_nonfinite = torch.where(is_first, torch.tensor(position, device=self.device), previous)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         self.batch_number = batch_idx
@@ -86,20 +92,20 @@ class EarModule(LightningModule):
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
-        self.follow()
+        self.update_average()
 
-    def follow(self) -> None:
-        """Moves the average a step towards the weights."""
+    def update_average(self) -> None:
+        """Moves the average one step towards the weights."""
         if self.average is not None:
-            # a young average forgets faster, or it would carry the random start along
+            # a lower decay in early steps, so that the average does not retain the initial weights
             decay = min(self.config.ema_decay, (1 + self.global_step) / (10 + self.global_step))
-            update_average(self.average, self.model, decay)
+            lerp_average(self.average, self.model, decay)
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
-        # Lightning's own refuses every fused optimizer under mixed precision, also where no gradient is scaled
+        # Lightning's own rejects every fused optimizer under mixed precision, even if no gradient is scaled
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip or math.inf)
-        if self.config.precision != "16-mixed":  # where overflow is expected, and the scaler leaves such a step out
-            self.suspect("gradient", norm)
+        if self.config.precision != "16-mixed":  # which may overflow: the scaler skips such a step
+            self.record_nonfinite("gradient", norm)
 
     # -- validation
 
@@ -109,22 +115,22 @@ class EarModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self.record = {**self.train_means, **self._means("val")}
-        self.complete_record()
+        self.finish_record()
         self.sums = {}
         self.record["lr"] = self.trainer.optimizers[0].param_groups[-1]["lr"]
         self.log_dict(self.record)  # for Lightning's early stopping
 
-    def complete_record(self) -> None:
-        """Adds to `record` what is no mean over the epoch."""
+    def finish_record(self) -> None:
+        """Adds the figures to `record` that are not means over the epoch."""
 
-    def remarks(self) -> list[str]:
-        """What is to be said of `record`, in plain words."""
+    def epoch_warnings(self) -> list[str]:
+        """Warnings about the figures in `record`."""
         return []
 
-    # -- what Lightning asks for
+    # -- hooks of Lightning
 
     def lr_scales(self) -> Mapping[int, float]:
-        """The share of the learning rate that a parameter has, by `id`; 1 where it is not named."""
+        """Learning rates as fractions of `lr`, by `id` of the parameter; 1 for all others."""
         return {}
 
     def configure_optimizers(self) -> Any:
@@ -136,14 +142,14 @@ class EarModule(LightningModule):
                 groups.setdefault((config.lr * scales.get(id(parameter), 1.0), decay), []).append(parameter)
         optimizer = AdamW(
             [{"params": p, "lr": lr, "weight_decay": decay} for (lr, decay), p in sorted(groups.items())],
-            # a fused step unscales fp16 gradients by itself, after they were clipped
+            # a fused step would unscale fp16 gradients after they were clipped
             fused=self.device.type in ("cpu", "cuda") and config.precision != "16-mixed",
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.lr_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def lr_factor(self, step: int) -> float:
-        """The share of the peak learning rate in step `step`: linear warm-up, then a cosine down to 0."""
+        """The fraction of the peak learning rate in step `step`: linear warm-up, then a cosine to 0."""
         total = self.config.epochs * self.steps_per_epoch
         warmup = min(self.config.warmup_epochs * self.steps_per_epoch, total / 5)
         if step < warmup:
@@ -163,49 +169,78 @@ class EarModule(LightningModule):
         saved = checkpoint["ear"]
         if saved["steps_per_epoch"] != self.steps_per_epoch:
             raise DataError(
-                f"The run had {saved['steps_per_epoch']} steps an epoch, now it would have {self.steps_per_epoch}: "
+                f"The run had {saved['steps_per_epoch']} steps per epoch and would now have {self.steps_per_epoch}: "
                 "the training set has changed. Start a new run."
             )
         if self.global_rank == 0:
-            self.sums = {name: value.to(self.device) for name, value in saved["sums"].items()}
+            self.sums = {name: _to_device(value, self.device) for name, value in saved["sums"].items()}
 
     # -- helpers
 
     def generator(self, stream: int, epoch: int, batch: int, total: int) -> torch.Generator:
-        """A generator on this device that depends on nothing but the seed and these numbers.
+        """A generator on this device, seeded by `seed` and these numbers.
 
         Args:
-            total: samples of the batch on all processes.
+            stream: `TRAIN_STREAM` or `VAL_STREAM`.
+            epoch: Number of the epoch.
+            batch: Number of the batch in the epoch.
+            total: Samples in the global batch.
         """
         words = np.random.SeedSequence((self.config.seed, stream, epoch, batch, 0)).generate_state(2)
         generator = SharedGenerator(self.device, total, self.global_rank, world_size())
         return generator.manual_seed((int(words[0]) << 31) | int(words[1]) >> 1)
 
     def add(self, values: Mapping[str, Tensor], count: int) -> None:
-        """Adds means over `count` samples to the sums of the epoch; those of none are no numbers, and left out."""
+        """Adds means over `count` samples to the sums of the epoch; means over 0 samples are NaN and ignored."""
         if not count:
             return
         for name, value in values.items():
             total = self.sums.get(name)
-            added = value.detach().double() * count
-            self.sums[name] = added if total is None else total + added
+            term = value.detach().to(accumulator_dtype(value.device)) * count
+            self.sums[name] = term if total is None else total + term
         self.sums["count"] = self.sums.get("count", torch.zeros((), device=self.device)) + count
 
     def _means(self, stage: str) -> dict[str, float]:
-        """Log keys and means of the epoch so far, over all processes."""
+        """The means of the epoch so far over all ranks, by log key."""
         self.sums = all_reduce_sums(self.sums)
         count = self.sums["count"].item()
-        return {f"{stage}/{name}": self.sums[name].item() / count for name in self.MEANS if name in self.sums}
+        return {f"{stage}/{name}": self.sums[name].item() / count for name in self.EPOCH_MEANS if name in self.sums}
+
+
+def accumulator_dtype(device: torch.device) -> torch.dtype:
+    """The dtype of sums on a device: float64 if it is known to support it, else float32 (Apple's MPS).
+
+    >>> accumulator_dtype(torch.device("mps"))
+    torch.float32
+    """
+    return torch.float64 if device.type in ("cpu", "cuda") else torch.float32
+
+
+def _to_device(value: Tensor, device: torch.device) -> Tensor:
+    """A sum of a checkpoint, which may come from a device with float64."""
+    return value.to(device, accumulator_dtype(device) if value.dtype == torch.float64 else value.dtype)
 
 
 def epochs_done(trainer: Trainer) -> int:
-    """Epochs whose training and validation are behind; Lightning's `current_epoch` lags behind in some hooks."""
+    """The number of epochs that are trained and validated; in some hooks Lightning's `current_epoch` is behind."""
     return cast(int, trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """average ← decay·average + (1 − decay)·model, for parameters and batch-norm statistics; counters are copied."""
+def lerp_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """average ← decay·average + (1 − decay)·model, for parameters and batch-norm statistics; counters are copied.
+
+    Args:
+        average: Changed in place.
+        model: Of the same class.
+        decay: In [0, 1].
+
+    >>> average, model = nn.Linear(1, 1), nn.Linear(1, 1)
+    >>> _ = nn.init.zeros_(average.bias), nn.init.ones_(model.bias)
+    >>> lerp_average(average, model, 0.75)
+    >>> average.bias.item()
+    0.25
+    """
     pairs = list(zip(average.state_dict().values(), model.state_dict().values(), strict=True))
     floats = [(a, b) for a, b in pairs if a.is_floating_point()]
     torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1 - decay)

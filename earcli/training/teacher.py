@@ -1,4 +1,4 @@
-"""Where model, objective and annealing meet: what one step of training a teacher does."""
+"""The training step and validation of teachers."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -19,26 +19,31 @@ from earcli.losses.objective import TERMS, Objective
 from earcli.losses.perceptual import PerceptualLoss
 from earcli.metrics.image import mse, psnr, psnr_from_mse, ssim, to_unit
 from earcli.metrics.latent import active_units
+from earcli.models.encoder import Posterior
 from earcli.models.vae import EarVAE
 from earcli.reporting.plots import image_rows
 from earcli.training.annealing import Annealing
 from earcli.training.distributed import all_gather_rows, sum_across_ranks, world_size
-from earcli.training.health import collapse
-from earcli.training.module import TRAIN_STREAM, VAL_STREAM, EarModule
+from earcli.training.health import collapse_warning
+from earcli.training.module import SAMPLE_COUNT, TRAIN_STREAM, VAL_STREAM, EarModule, accumulator_dtype
 
-SHOWN_EARS = 8
 COLLAPSED_EPOCHS = 2
+"""Consecutive epochs with a collapsed latent space before the warning: the first epoch may have few steps."""
 
 
 class TeacherModule(EarModule):
     """Trains an `EarVAE`.
 
     Args:
-        val: the validation set, of which `draw` shows a few.
+        config: The configuration.
+        steps_per_epoch: Optimizer steps.
+        backbone: State dict of a torchvision ResNet to start from; None starts from random weights.
+        vgg: State dict of the VGG16 of the perceptual term; None omits the term.
+        val: The validation set, for `sample_grid`.
     """
 
-    PICTURES = "reconstructions"
-    MEANS = ("loss", *TERMS, "psnr", "mse", "ssim", "kl_nats")
+    SAMPLES_FOLDER = "reconstructions"
+    EPOCH_MEANS = ("loss", *TERMS, "psnr", "mse", "ssim", "kl_nats")
     config: TrainConfig
     model: EarVAE
     average: EarVAE | None
@@ -47,18 +52,18 @@ class TeacherModule(EarModule):
         self,
         config: TrainConfig,
         steps_per_epoch: int,
-        trunk: dict[str, Tensor] | None = None,
+        backbone: dict[str, Tensor] | None = None,
         vgg: dict[str, Tensor] | None = None,
         val: Crops | None = None,
     ) -> None:
-        model = EarVAE(config.latent_dim, config.image_size, config.resnet_version, config.freeze_layers)
-        if trunk is not None:
-            model.encoder.load_trunk(trunk)
+        model = EarVAE.untrained(config)
+        if backbone is not None:
+            model.encoder.load_backbone(backbone)
         super().__init__(config, model, steps_per_epoch)
         self.val = val
         weights = {f.name: getattr(config, f.name) for f in dataclasses.fields(ObjectiveConfig) if f.type is float}
         self.objective = Objective(None if vgg is None else PerceptualLoss(vgg), **weights)
-        # constants, which DDP would send from the first process to the others before every step
+        # constants, which DDP would otherwise broadcast from rank 0 before every step
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(  # type: ignore[no-untyped-call]
             self, [f"objective.{name}" for name, _ in self.objective.named_buffers()]
         )
@@ -68,13 +73,13 @@ class TeacherModule(EarModule):
             config.kl_anneal_threshold_psnr,
             config.kl_anneal_epochs * steps_per_epoch,
         )
-        self.anneal_start = self.annealing.first_state()
-        self.collapsed = 0
+        self.anneal_start = self.annealing.initial_state()
+        self.collapsed_epochs = 0
 
-    def draw(self) -> NDArray[np.uint8]:
-        """Ears above, what the network makes of them below."""
+    def sample_grid(self) -> NDArray[np.uint8]:
+        """Ears in the upper row, reconstructions in the lower one."""
         assert self.val is not None
-        pixels = np.array(self.val.pixels[evenly_spaced(len(self.val), SHOWN_EARS)])
+        pixels = np.array(self.val.pixels[evenly_spaced(len(self.val), SAMPLE_COUNT)])
         images = as_images(torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device))
         return image_rows([pixels, as_pixels(self.network(images).reconstruction)])
 
@@ -86,20 +91,27 @@ class TeacherModule(EarModule):
         generator = self.generator(TRAIN_STREAM, self.current_epoch, batch_idx, total)
         target = augment(images, STRENGTHS[self.config.augment], generator)
         output = self.model(target, generator)
-        draws, subjects = None, None
+        samples, subjects = None, None
         if self.config.contrastive_weight:
-            draws = tuple(all_gather_rows(z, total) for z in (output.z, output.posterior.sample(generator)))
+            samples = tuple(all_gather_rows(z, total) for z in (output.z, output.posterior.sample(generator)))
             subjects = all_gather_rows(batch["subject"], total)
-        losses = self.objective(output.reconstruction, target, *output.posterior, draws, self.kl_weight, subjects)
+        losses = self.objective(
+            output.reconstruction,
+            target,
+            *output.posterior,
+            kl_weight=self.kl_weight,
+            samples=samples,
+            subjects=subjects,
+        )
         with torch.no_grad():
             quality = psnr(to_unit(output.reconstruction), to_unit(target)).mean()
-        self.note_step({**losses.terms, "psnr": quality}, losses.total)
+        self.accumulate({**losses.terms, "psnr": quality}, losses.total)
         loss: Tensor = losses.total
         return loss
 
     @property
     def kl_weight(self) -> float:
-        """The weight of the KL term in the step that comes next."""
+        """The weight of the KL term in the next step."""
         return self.annealing.weight_at(self.anneal_start, self.global_step)
 
     # -- validation
@@ -107,9 +119,9 @@ class TeacherModule(EarModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         target = as_images(batch["pixels"])
         output = self.network(target)
-        losses = self.objective(output.reconstruction, target, *output.posterior, None, self.config.kl_weight)
+        losses = self.objective(output.reconstruction, target, *output.posterior, kl_weight=self.config.kl_weight)
         a, b = to_unit(output.reconstruction), to_unit(target)
-        means = output.posterior.mu.double()
+        means = output.posterior.mu.to(accumulator_dtype(self.device))
         values = {
             "loss": losses.total,
             **losses.terms,
@@ -121,13 +133,17 @@ class TeacherModule(EarModule):
             "mu_squared": means.square().mean(0),
         }
         if self.config.contrastive_weight:
-            total = sum_across_ranks(len(target), self.device)
-            generator = self.generator(VAL_STREAM, 0, batch_idx, total)
-            first, second = (all_gather_rows(output.posterior.sample(generator), total) for _ in range(2))
-            values["contrastive"] = nt_xent(first, second, all_gather_rows(batch["subject"], total))
+            values["contrastive"] = self._contrastive(output.posterior, batch, batch_idx)
         self.add(values, len(target))
 
-    def complete_record(self) -> None:
+    def _contrastive(self, posterior: Posterior, batch: Batch, batch_idx: int) -> Tensor:
+        """The contrastive term of the global validation batch."""
+        total = sum_across_ranks(len(posterior.mu), self.device)
+        generator = self.generator(VAL_STREAM, 0, batch_idx, total)
+        first, second = (all_gather_rows(posterior.sample(generator), total) for _ in range(2))
+        return nt_xent(first, second, all_gather_rows(batch["subject"], total))
+
+    def finish_record(self) -> None:
         record = self.record
         count = self.sums["count"].item()
         mean, square = self.sums["mu"] / count, self.sums["mu_squared"] / count
@@ -136,17 +152,17 @@ class TeacherModule(EarModule):
         record["kl_weight"] = self.kl_weight
         self.anneal_start = self.annealing.next_state(self.anneal_start, record["val/psnr"], self.global_step)
 
-    def remarks(self) -> list[str]:
-        text = collapse(self.record, self.config.latent_dim)
-        self.collapsed = self.collapsed + 1 if text else 0
-        return [text] if self.collapsed == COLLAPSED_EPOCHS else []  # once, and not for a first epoch of few steps
+    def epoch_warnings(self) -> list[str]:
+        warning = collapse_warning(self.record, self.config.latent_dim)
+        self.collapsed_epochs = self.collapsed_epochs + 1 if warning else 0
+        return [warning] if self.collapsed_epochs == COLLAPSED_EPOCHS else []
 
-    # -- what Lightning asks for
+    # -- hooks of Lightning
 
     def lr_scales(self) -> Mapping[int, float]:
         if self.config.weights == "none":
             return {}
-        return {id(p): self.config.trunk_lr_scale for p in self.model.encoder.trunk_parameters()}
+        return {id(p): self.config.trunk_lr_scale for p in self.model.encoder.backbone_parameters()}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
