@@ -99,7 +99,7 @@ def build_detector(
         config = config.settled(None, names)
         model = EarDetector.untrained(config)
         if config.init == "imagenet":
-            model.encoder.load_trunk(read_initial_trunk(config))
+            model.encoder.load_backbone(read_initial_trunk(config))
         return model, config
     checkpoint = Checkpoint.open(config.checkpoint, "teacher", run_dir=config.run_dir)
     if note is not None:
