@@ -30,7 +30,9 @@ class DetectorConfig:
     )
     weights: str = knob("imagenet", "Weights of the backbone if `init` is imagenet: imagenet, or a file.")
     freeze_encoder: bool = knob(False, "Train the heads only and freeze everything that comes from the teacher.")
-    landmarks: int | None = knob(None, "Landmarks per ear. By default as many as most labels have.", between(0, 10_000))
+    landmarks: int | None = knob(
+        None, "Landmarks per ear. By default the number that most labels have.", between(0, 10_000)
+    )
     landmark_names: str | None = knob(None, "Comma-separated names of the landmarks. By default those in the labels.")
     image_size: int | None = knob(None, "Side of the square input in pixels. By default the teacher's.", image_side)
     teacher_size: int | None = knob(
@@ -58,9 +60,9 @@ class LabelConfig(DataConfig):
         Path("data/preprocessed/val_landmarks.coco.json"), "Validation labels, in the same formats.", resumable=True
     )
     labels: int | None = knob(None, "Train on a random subset of this many labeled pictures.", at_least(1))
-    backgrounds: Path | None = knob(None, "Folder of pictures without an ear, which train the confidence.")
+    backgrounds: Path | None = knob(None, "Folder of pictures without an ear: negatives that train the confidence.")
     view: Literal["crop", "picture"] = knob(
-        "crop", "Input of the detector: the surroundings of the labeled box, or the whole picture."
+        "crop", "Input of the detector: a crop around the labeled box, or the whole picture."
     )
     margin: float = knob(0.1, "Margin of a crop around the box on each side, as a fraction of the box.", at_least(0))
     augment: Literal["none", "light", "strong"] = knob("strong", "Strength of data augmentation.")
@@ -80,23 +82,19 @@ class DetectorObjectiveConfig:
 
 @dataclass(frozen=True)
 class DetectorOptimConfig(OptimConfig):
-    """Optimizer, schedule and length of a detector's run."""
+    """Optimizer, learning rate schedule and length of a detector's run."""
 
     epochs: int = knob(40, "Epochs to train.", at_least(1), resumable=True)
     epoch_steps: int = knob(25, "Batches per epoch, independent of the number of labels.", at_least(1))
     batch_size: int = knob(16, BATCH_HELP, at_least(0), words={"auto": AUTO})
     lr: float = knob(3e-3, "Peak learning rate of AdamW.", above(0))
     trunk_lr_scale: float = knob(0.3, "Learning rate of pretrained weights, as a fraction of `lr`.", above(0))
-    ema_decay: float = knob(
-        0.0,
-        EMA_HELP,
-        below_one,
-    )
+    ema_decay: float = knob(0.0, EMA_HELP, below_one)
 
 
 @dataclass(frozen=True)
 class DetectorRunConfig(RunConfig):
-    """Where a detector's run is kept."""
+    """The folder of a detector's run, its seed, precision and devices."""
 
     run_name: str = knob("ear_detector", "Name of the run: RUN_DIR/RUN_NAME/version_N.", plain_name)
 
@@ -122,30 +120,34 @@ class FinetuneConfig(
         """
         if self.freeze_encoder and self.init != "teacher":
             raise ConfigError(f"`freeze_encoder` needs a teacher, and `init` is {self.init}.")
-        base = teacher or TrainConfig()
+        defaults = teacher or TrainConfig()
         architecture = {
-            "teacher_size": base.image_size,
-            "latent_dim": base.latent_dim,
-            "resnet_version": base.resnet_version,
+            "teacher_size": defaults.image_size,
+            "latent_dim": defaults.latent_dim,
+            "resnet_version": defaults.resnet_version,
         }
         for name, value in architecture.items():
-            given = getattr(self, name)
-            if given is not None and given != value:
+            chosen = getattr(self, name)
+            if chosen is not None and chosen != value:
                 if teacher is not None:
-                    raise ConfigError(f"`{name}` is {given}, but the teacher's is {value}. Leave it out.")
-                architecture[name] = given
+                    raise ConfigError(f"`{name}` is {chosen}, but the teacher's is {value}. Omit it.")
+                architecture[name] = chosen
         size = self.image_size or architecture["teacher_size"]
-        own = self.landmark_names.split(",") if self.landmark_names else [name.replace(",", " ") for name in names]
-        if len(own) != len(names):
-            raise ConfigError(f"`landmark_names` has {len(own)} names, but the labels have {len(names)} points.")
-        points = {"landmarks": len(names), "landmark_names": ",".join(own)}
+        chosen_names = (
+            self.landmark_names.split(",") if self.landmark_names else [name.replace(",", " ") for name in names]
+        )
+        if len(chosen_names) != len(names):
+            raise ConfigError(
+                f"`landmark_names` has {len(chosen_names)} names, but the labels have {len(names)} points."
+            )
+        points = {"landmarks": len(names), "landmark_names": ",".join(chosen_names)}
         return replace(self, **architecture, **points, image_size=size)  # type: ignore[arg-type]
 
     @property
     def is_settled(self) -> bool:
         """Whether every knob of the architecture is set, as in a checkpoint."""
-        known = (self.landmarks, self.image_size, self.teacher_size, self.latent_dim, self.resnet_version)
-        return None not in known
+        knobs = (self.landmarks, self.image_size, self.teacher_size, self.latent_dim, self.resnet_version)
+        return None not in knobs
 
     @property
     def point_names(self) -> tuple[str, ...]:
@@ -174,5 +176,5 @@ class FinetuneConfig(
 
     @property
     def view_margin(self) -> float | None:
-        """The margin around the box; None shows the whole picture."""
+        """The margin around the box as a fraction of its sides; None if the input is the whole picture."""
         return self.margin if self.view == "crop" else None

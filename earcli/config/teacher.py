@@ -1,6 +1,6 @@
 """The knobs of `earcli.train`, each declared once with its default, help and check, and the presets.
 
-Flags, `hparams.yaml` and the hyper-parameters in a checkpoint come from here.
+Command-line options, `hparams.yaml` and the hyper-parameters in a checkpoint are derived from them.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal
 from earcli.config.fields import Knobs, above, at_least, below_one, between, image_side, knob, plain_name
 
 AUTO = 0
-"""The batch size that stands for "the largest that fits"."""
-EMA_HELP = "Decay of a moving average of the weights, which is validated and used afterwards; 0 disables it."
+"""The batch size that means "the largest that fits"."""
+EMA_HELP = "Decay of a moving average of the weights, which is validated and saved for use; 0 disables it."
 BATCH_HELP = "Pictures per batch and device; auto (or 0) finds the largest batch that fits, on CUDA."
 
 
@@ -48,7 +48,7 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True)
 class AnnealingConfig:
-    """When and how the KL term comes in."""
+    """The schedule of the weight of the KL term."""
 
     TITLE: ClassVar[str] = "KL annealing"
     kl_weight: float = knob(0.01, "Final weight of the KL term (per latent dimension).", at_least(0))
@@ -61,7 +61,7 @@ class AnnealingConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """Optimizer, schedule and length of a run."""
+    """Optimizer, learning rate schedule and length of a run."""
 
     TITLE: ClassVar[str] = "Optimization"
     epochs: int = knob(60, "Epochs to train.", at_least(1), resumable=True)
@@ -69,21 +69,17 @@ class OptimConfig:
     accumulate: int = knob(1, "Batches whose gradients are accumulated for one optimizer step.", at_least(1))
     lr: float = knob(3e-4, "Peak learning rate of AdamW.", above(0))
     trunk_lr_scale: float = knob(0.1, "Learning rate of a pretrained backbone, as a fraction of `lr`.", above(0))
-    weight_decay: float = knob(0.01, "Weight decay of weights; biases and norms have none.", at_least(0))
+    weight_decay: float = knob(0.01, "Weight decay, not applied to biases and normalization layers.", at_least(0))
     warmup_epochs: float = knob(1.0, "Epochs of linear warm-up before the cosine schedule.", at_least(0))
     grad_clip: float = knob(1.0, "Maximum gradient norm; 0 disables clipping.", at_least(0))
-    ema_decay: float = knob(
-        0.0,
-        EMA_HELP,
-        below_one,
-    )
+    ema_decay: float = knob(0.0, EMA_HELP, below_one)
     early_stopping: bool = knob(False, "Stop when validation loss has not improved for `patience` epochs.")
     patience: int = knob(10, "Epochs without improvement before early stopping.", at_least(1))
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What a run trains and validates on."""
+    """The training and validation data of a run."""
 
     TITLE: ClassVar[str] = "Data"
     train_manifest: Path = knob(
@@ -101,41 +97,41 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TeacherDataConfig(DataConfig):
-    """What a teacher trains and validates on."""
+    """The training and validation data of a teacher."""
 
     limit_train: int | None = knob(None, "Train on a random subset of this many pictures.", at_least(1))
     limit_val: int | None = knob(None, "Validate on a random subset of this many pictures.", at_least(1))
     no_cache: bool = knob(
         False,
-        "Do without the pixel cache: every picture is decoded at the start and again in every epoch, which takes half "
-        "a millisecond of one core for a small crop and a tenth of a second for a 12-megapixel photograph.",
+        "Disable the pixel cache: every picture is decoded at the start and in every epoch, which takes one core half "
+        "a millisecond for a small crop and a tenth of a second for a 12-megapixel photograph.",
         resumable=True,
     )
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Where a run is kept, and what it runs on."""
+    """The folder of a run, its seed, precision and devices."""
 
     TITLE: ClassVar[str] = "Run"
     run_dir: Path = knob(Path("runs"), "Folder of all runs.", resumable=True)
     run_name: str = knob("ear_vae", "Name of the run: RUN_DIR/RUN_NAME/version_N.", plain_name)
-    seed: int = knob(0, "Seed of data order, augmentation, noise and initial weights.", between(0, 2**31 - 1))
+    seed: int = knob(0, "Seed of the data order, augmentation, noise and initial weights.", between(0, 2**31 - 1))
     precision: Literal["auto", "32", "16-mixed", "bf16-mixed"] = knob(
         "auto",
-        "auto is 16-mixed on CUDA, bf16-mixed on a CPU that supports it, else 32.",
+        "Number format; auto is 16-mixed on CUDA, bf16-mixed on a CPU with bf16 instructions, else 32.",
         resumable=True,
     )
     devices: str = knob("auto", "Devices per machine: a number, auto, or a list such as 0,1.", resumable=True)
     num_nodes: int = knob(1, "Number of machines.", at_least(1), resumable=True)
     strategy: str = knob(
-        "auto", "Distributed strategy: ddp; auto is ddp if there are several processes.", resumable=True
+        "auto", "Distributed strategy: auto or ddp; auto is ddp if there are several processes.", resumable=True
     )
 
 
 @dataclass(frozen=True)
 class TeacherRunConfig(RunConfig):
-    """Where a teacher's run is kept, and how its step is executed."""
+    """The folder of a teacher's run, its seed, precision and devices, and how its step is executed."""
 
     low_memory: bool = knob(
         False,
@@ -145,8 +141,8 @@ class TeacherRunConfig(RunConfig):
     )
     compile: bool = knob(
         False,
-        "Compile encoder and decoder with torch.compile, with CUDA graphs on a GPU. Takes minutes before the first "
-        "step and was not faster on a CPU. Not with `low_memory`.",
+        "Compile encoder and decoder with torch.compile, with CUDA graphs on a GPU. This delays the first step by "
+        "minutes and was not faster on a CPU. Cannot be combined with `low_memory`.",
         resumable=True,
     )
 
@@ -175,7 +171,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 16,
         "lr": 1e-3,
         "epochs": 30,
-        "augment": "none",  # a demo has no time for it
+        "augment": "none",  # a demo is too short to benefit
         "kl_anneal_threshold_psnr": 16.0,
         "kl_anneal_epochs": 3,
     },
