@@ -69,7 +69,9 @@ def task_options(
             information: Any = typer.Argument(metavar=metavar, help=text, show_default=False)
         else:
             flags = short.get(parameter.name, (flag(parameter.name),))
-            information = typer.Option(*flags, help=text, show_default=parameter.default is not None and parameter.default is not False)
+            information = typer.Option(
+                *flags, help=text, show_default=parameter.default is not None and parameter.default is not False
+            )
         result.append(
             inspect.Parameter(
                 parameter.name,

@@ -124,7 +124,7 @@ def _trial(
         model, settled = make(replace(config, run_dir=Path(folder)))
         sets = varied.subset(rows), plain.subset(test)
         _, module = train_detector(settled, model, *sets, (), SILENT)
-    found = DetectionResults.joined(module.found)
+    found = DetectionResults.concatenate(module.found)
     return Trial(name, budget, config.seed, fold, test, found.nme(), found.iou())
 
 

@@ -87,8 +87,10 @@ class DetectorModule(EarModule):
         detection = self.network(images)
         losses = self.losses(detection, target, sum_across_ranks(len(images), self.device))
         self.add({"loss": losses.total, **losses.terms}, len(images))
-        self.found.append(DetectionResults.of(detection, batch))
+        self.found.append(DetectionResults.from_batch(detection, batch))
 
     def complete_record(self) -> None:
         self.found = all_gather_items(self.found)
-        self.record |= {f"val/{name}": value for name, value in DetectionResults.joined(self.found).summary().items()}
+        self.record |= {
+            f"val/{name}": value for name, value in DetectionResults.concatenate(self.found).summary().items()
+        }
