@@ -165,10 +165,10 @@ def test_normalizers() -> None:
         scores=torch.tensor([0.9]),
         points=torch.tensor([[[0.0, 0.0], [10.0, 0.0], [5.0, 5.0]]]),
         visibility=torch.ones(1, 3),
-        wanted_boxes=torch.tensor([[0.0, 0.0, 30.0, 40.0]]),
-        wanted_points=torch.tensor([[[0.0, 1.0], [10.0, 1.0], [5.0, 6.0]]]),
+        target_boxes=torch.tensor([[0.0, 0.0, 30.0, 40.0]]),
+        target_points=torch.tensor([[[0.0, 1.0], [10.0, 1.0], [5.0, 6.0]]]),
         labeled=torch.tensor([[True, True, False]]),
-        ear=torch.tensor([True]),
+        has_ear=torch.tensor([True]),
         window=torch.tensor([[0.0, 0.0, 25.0, 100.0]]),
     )
     assert findings.nme().item() == pytest.approx(1 / 50)

@@ -1,4 +1,4 @@
-"""What models that learn nothing or little make of the same ears: the mean image, and a PCA of the pixels."""
+"""Baselines for reconstruction: the mean training image, and a PCA of the pixels."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,11 @@ PCA_BYTES = 2**30
 
 
 def mean_image(pixels: Pixels) -> NDArray[np.float32]:
-    """The mean of crops (N, S, S, 3), in memory or not, read in pieces; (S, S, 3) in [0, 1]."""
+    """The mean of crops (N, S, S, 3) uint8, read in chunks; (S, S, 3) in [0, 1].
+
+    >>> mean_image(np.full((2, 4, 4, 3), 51, np.uint8))[0, 0].tolist()
+    [0.20000000298023224, 0.20000000298023224, 0.20000000298023224]
+    """
     total = np.zeros(pixels.shape[1:])
     for start in range(0, len(pixels), CHUNK):
         total += pixels[start : start + CHUNK].sum(axis=0, dtype=np.float64)
@@ -25,10 +29,10 @@ def mean_image(pixels: Pixels) -> NDArray[np.float32]:
 
 
 def mean_image_psnr(train: Pixels, val: Pixels) -> float:
-    """What guessing the mean training image for every validation image gives: mean over images, dB, data range 1.
+    """PSNR in dB of predicting the mean training image for every validation image, averaged over images.
 
     Args:
-        train, val: (N, S, S, 3), in memory or not; read in pieces.
+        train, val: (N, S, S, 3) uint8, in memory or not, read in chunks; the data range is 1 after scaling.
     """
     mean = mean_image(train)
     values = []
@@ -44,9 +48,9 @@ class PixelPCA:
 
     Attributes:
         mean: (3·S·S,) in [-1, 1].
-        components: (K, 3·S·S), orthonormal, the one that explains most first.
-        explained: (K,) share of the variance that each explains.
-        fitted_on: images.
+        components: (K, 3·S·S), orthonormal, by decreasing variance.
+        explained: (K,) explained variance ratios.
+        fitted_on: Number of images.
     """
 
     mean: Tensor
@@ -55,25 +59,31 @@ class PixelPCA:
     fitted_on: int
 
     def reconstruct(self, images: Tensor, count: int) -> Tensor:
-        """Images (B, 3, S, S) in [-1, 1] from their first `count` components, cut to [-1, 1]."""
+        """Projects images (B, 3, S, S) in [-1, 1] onto the first `count` components; clamped to [-1, 1]."""
         mean, components = self.mean.to(images.device), self.components[:count].to(images.device)
-        flat = images.flatten(1) - mean
+        flat = images.flatten(1) - mean  # (B, 3·S·S)
         return (flat @ components.T @ components + mean).clamp(-1, 1).view(images.shape)
 
 
 def fit_pixel_pca(pixels: Pixels, components: int, seed: int, progress: Progress | None = None) -> PixelPCA:
-    """A PCA of crops (N, S, S, 3), by a randomized solver (Halko et al. 2011, doi:10.1137/090771806).
+    """Fits a PCA to crops with a randomized solver (Halko et al. 2011, doi:10.1137/090771806).
 
-    It is fitted on at most 5,000 crops, drawn by `seed`, and on fewer where they would take more than 1 GiB. It has
-    at most as many components as crops, less one.
+    It uses a random subset of at most 5,000 crops and at most 1 GiB. The number of components is at most the number of
+    crops minus one.
+
+    Args:
+        pixels: (N, S, S, 3) uint8.
+        components: Number of components.
+        seed: Seed of the subset and of the solver.
+        progress: Called once, before fitting.
     """
-    from sklearn.decomposition import PCA  # most of a second, and training needs only the mean image
+    from sklearn.decomposition import PCA  # takes most of a second, and training needs only the mean image
 
     if progress is not None:
         progress("fitting a PCA of the pixels", 0, 1)
     count = min(len(pixels), PCA_IMAGES, PCA_BYTES // (4 * int(np.prod(pixels.shape[1:]))))
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(pixels))[:count])
-    flat = as_images(torch.from_numpy(pixels[drawn]).permute(0, 3, 1, 2)).flatten(1).numpy()  # (N, 3·S·S)
+    subset = np.sort(np.random.default_rng(seed).permutation(len(pixels))[:count])
+    flat = as_images(torch.from_numpy(pixels[subset]).permute(0, 3, 1, 2)).flatten(1).numpy()  # (N, 3·S·S)
     kept = max(1, min(components, count - 1, flat.shape[1]))
     model = PCA(kept, copy=False, svd_solver="randomized", iterated_power=3, random_state=seed).fit(flat)
     mean, axes = torch.from_numpy(model.mean_), torch.from_numpy(model.components_)

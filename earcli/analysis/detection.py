@@ -1,4 +1,4 @@
-"""How well a detector finds ears and points. Tensors in, plain values out."""
+"""Compare a detector's boxes and points with labels. Tensors in, plain values out."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Self, cast
@@ -18,31 +18,31 @@ from earcli.models.detector import Detection, EarDetector
 
 
 class DetectionResults(NamedTuple):
-    """What was found on N pictures, and what was wanted. Coordinates are pixels of the picture.
+    """Predictions and targets on N images, in pixels of the image, on the CPU.
 
     Attributes:
-        boxes, wanted_boxes: (N, 4) x, y, width, height.
-        scores: (N,) how sure the detector is that there is an ear, 0 to 1.
-        points, wanted_points: (N, K, 2).
-        visibility: (N, K) how sure the detector is that a point is visible, 0 to 1.
+        boxes, target_boxes: (N, 4) x, y, width, height.
+        scores: (N,) confidence that there is an ear, in [0, 1].
+        points, target_points: (N, K, 2), with the first pixel's center at 0.
+        visibility: (N, K) confidence that a point is visible, in [0, 1].
         labeled: (N, K) bool.
-        ear: (N,) bool.
-        window: (N, 4) x, y, width, height of what the detector was shown.
+        has_ear: (N,) bool.
+        window: (N, 4) x, y, width, height of the part of the image that the detector saw.
     """
 
     boxes: Tensor
     scores: Tensor
     points: Tensor
     visibility: Tensor
-    wanted_boxes: Tensor
-    wanted_points: Tensor
+    target_boxes: Tensor
+    target_points: Tensor
     labeled: Tensor
-    ear: Tensor
+    has_ear: Tensor
     window: Tensor
 
     @classmethod
-    def of(cls, detection: Detection, batch: ViewBatch) -> Self:
-        """What was found on windows that were shown as they are."""
+    def from_batch(cls, detection: Detection, batch: ViewBatch) -> Self:
+        """The results of one batch, whose windows were shown without augmentation."""
         window = batch["window"]
         values = (
             boxes_to_picture(detection.boxes[:, :4], window),
@@ -58,43 +58,44 @@ class DetectionResults(NamedTuple):
         return cls(*(value.detach().cpu() for value in values))
 
     @classmethod
-    def joined(cls, parts: Sequence["DetectionResults"]) -> Self:
-        """All of several, in their order."""
-        return cls(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+    def concatenate(cls, batches: Sequence["DetectionResults"]) -> Self:
+        """The results of several batches, in order."""
+        return cls(*(torch.cat(columns) for columns in zip(*batches, strict=True)))
 
-    def nme(self, normalizer: str = "box") -> NDArray[np.float64]:
-        """The normalized mean error of every ear with a labeled point, as shares of `normalizer`'s length.
+    def nme(self, normalize: str = "box") -> NDArray[np.float64]:
+        """The normalized mean error of each ear, as a fraction of a length; NaN for an ear without labeled points.
 
         Args:
-            normalizer: `box`, the diagonal of the labeled box; `crop`, the square root of the area that the detector
-                was shown; or `A,B`, the distance of two points, counted from 1.
+            normalize: `box`, the diagonal of the labeled box; `crop`, the square root of the area that the detector
+                saw; or `A,B`, the distance of two points, numbered from 1.
         """
-        errors = nme_each(self.points, self.wanted_points, self.labeled, self._length(normalizer))
-        return errors[self.ear].double().numpy()
+        errors = nme_each(self.points, self.target_points, self.labeled, self._norm(normalize))
+        return errors[self.has_ear].double().numpy()
 
-    def _length(self, normalizer: str) -> Tensor:
-        if normalizer == "box":
-            diagonal: Tensor = torch.linalg.vector_norm(self.wanted_boxes[:, 2:], dim=1)
+    def _norm(self, normalize: str) -> Tensor:
+        """(N,) in pixels; NaN where it is unknown."""
+        if normalize == "box":
+            diagonal: Tensor = torch.linalg.vector_norm(self.target_boxes[:, 2:], dim=1)
             return diagonal
-        if normalizer == "crop":
+        if normalize == "crop":
             return (self.window[:, 2] * self.window[:, 3]).sqrt()
-        a, b = (int(number) - 1 for number in normalizer.split(","))
-        length: Tensor = torch.linalg.vector_norm(self.wanted_points[:, a] - self.wanted_points[:, b], dim=1)
-        known: Tensor = length.where(self.labeled[:, a] & self.labeled[:, b] & (length > 0), torch.nan)
-        return known
+        a, b = (int(number) - 1 for number in normalize.split(","))
+        distance: Tensor = torch.linalg.vector_norm(self.target_points[:, a] - self.target_points[:, b], dim=1)
+        norm: Tensor = distance.where(self.labeled[:, a] & self.labeled[:, b] & (distance > 0), torch.nan)
+        return norm
 
     def iou(self) -> NDArray[np.float64]:
-        """The intersection over union of every ear's box."""
-        return iou_each(self.boxes, self.wanted_boxes)[self.ear].double().numpy()
+        """The intersection over union of each ear's box."""
+        return iou_each(self.boxes, self.target_boxes)[self.has_ear].double().numpy()
 
-    def summary(self, normalizer: str = "box") -> dict[str, float]:
-        """The figures of the whole set: `nme`, `failure_rate` and `auc` where there are points; `iou`, `ap50`, `ap`."""
-        wanted = [
-            box[None] if ear else box.new_zeros(0, 4) for box, ear in zip(self.wanted_boxes, self.ear, strict=True)
+    def summary(self, normalize: str = "box") -> dict[str, float]:
+        """Metrics over all images: `nme`, `failure_rate` and `auc` if there are points; `iou`, `ap50`, `ap`."""
+        targets = [
+            box[None] if ear else box.new_zeros(0, 4) for box, ear in zip(self.target_boxes, self.has_ear, strict=True)
         ]
-        ap50, ap = average_precision(list(self.boxes[:, None]), list(self.scores[:, None]), wanted)
+        ap50, ap = average_precision(list(self.boxes[:, None]), list(self.scores[:, None]), targets)
         boxes = {"iou": float(self.iou().mean()), "ap50": ap50, "ap": ap}
-        errors = self.nme(normalizer)
+        errors = self.nme(normalize)
         errors = errors[~np.isnan(errors)]
         if not len(errors):
             return boxes
@@ -105,26 +106,33 @@ class DetectionResults(NamedTuple):
 def detect(
     model: EarDetector, dataset: PixelDataset, batch_size: int, progress: Progress | None = None
 ) -> DetectionResults:
-    """What a detector in eval mode finds on windows that are shown as they are."""
+    """Runs a detector on all windows of a dataset without augmentation.
+
+    Args:
+        model: A detector in eval mode.
+        dataset: Windows as `ViewBatch`es, from `view_dataset`.
+        batch_size: Windows per batch.
+        progress: Called after each batch.
+    """
     device = device_of(model)
-    parts = []
+    results = []
     with torch.no_grad():
         for rows in EpochBatches(len(dataset), batch_size):
             batch = cast(ViewBatch, {name: value.to(device) for name, value in dataset[rows].items()})
-            parts.append(DetectionResults.of(model(render_views(batch, 0, None)[0]), batch))
+            results.append(DetectionResults.from_batch(model(render_views(batch, 0, None)[0]), batch))
             if progress is not None:
-                progress("looking for ears", int(rows[-1]) + 1, len(dataset))
-    return DetectionResults.joined(parts)
+                progress("detecting ears", int(rows[-1]) + 1, len(dataset))
+    return DetectionResults.concatenate(results)
 
 
-def mean_shape_nme(findings: DetectionResults, train: Labels) -> NDArray[np.float64]:
-    """The NME, as shares of the box's diagonal, of guessing the mean shape of the training ears in the labeled box.
+def mean_shape_nme(results: DetectionResults, train: Labels) -> NDArray[np.float64]:
+    """The NME, normalized by the box diagonal, of predicting the mean training shape in each labeled box.
 
-    Ears of both sides are mixed, as they are for a detector.
+    Left and right ears are averaged together, as a detector sees both.
     """
-    boxes, points = (torch.from_numpy(value).float() for value in (train.manifest.boxes, train.points))
-    relative = (points[:, :, :2] - boxes[:, None, :2]) / boxes[:, None, 2:]
-    known = (points[:, :, 2] > 0) & torch.from_numpy(train.has_ear)[:, None]
-    shape = torch.where(known[..., None], relative, 0).sum(0) / known.sum(0).clamp(min=1)[:, None]
-    guess = shape * findings.wanted_boxes[:, None, 2:] + findings.wanted_boxes[:, None, :2]
-    return findings._replace(points=guess).nme()
+    boxes, points = (torch.from_numpy(array).float() for array in (train.manifest.boxes, train.points))
+    relative = (points[:, :, :2] - boxes[:, None, :2]) / boxes[:, None, 2:]  # (M, K, 2)
+    labeled = (points[:, :, 2] > 0) & torch.from_numpy(train.has_ear)[:, None]
+    shape = torch.where(labeled[..., None], relative, 0).sum(0) / labeled.sum(0).clamp(min=1)[:, None]
+    prediction = shape * results.target_boxes[:, None, 2:] + results.target_boxes[:, None, :2]
+    return results._replace(points=prediction).nme()

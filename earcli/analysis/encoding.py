@@ -1,4 +1,4 @@
-"""What the encoder makes of a set of crops. Arrays in, arrays out, always in fp32."""
+"""Run a model over all crops of a dataset in batches. Arrays in, fp32 arrays out."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -25,21 +25,24 @@ class Posteriors(NamedTuple):
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that --device means; `auto` is CUDA where there is one.
+    """The device of a name such as `cpu`, `cuda:1` or `mps`; `auto` is CUDA if available, else the CPU.
 
     Raises:
-        ConfigError: it is not there.
+        ConfigError: The device is not available.
+
+    >>> choose_device("cpu")
+    device(type='cpu')
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # what torch raises depends on how it was built
-        raise ConfigError(f"--device {name} is not on this machine. Give auto or cpu.") from error
+    except (RuntimeError, AssertionError) as error:  # which one depends on how torch was built
+        raise ConfigError(f"`device` {name} is not available on this machine. Use auto or cpu.") from error
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where a model's weights are."""
+    """The device of a model's parameters."""
     return next(model.parameters()).device
 
 
@@ -49,48 +52,57 @@ def map_batches(
     *codes: Floats,
     batch_size: int,
     device: torch.device,
-    what: str = "",
+    activity: str = "",
     progress: Progress | None = None,
 ) -> list[Floats]:
-    """Every result of `function` over all crops, without gradients, joined along the first axis.
+    """Applies a function to all crops without gradients and concatenates each of its outputs along the first axis.
 
     Args:
-        function: gets images (B, 3, S, S) in [-1, 1] and what of `codes` is theirs; returns tensors, B first.
+        function: Called with images (B, 3, S, S) in [-1, 1] and the matching rows of `codes`; returns tensors with B
+            rows.
         pixels: (N, S, S, 3) uint8, in memory or not.
-        codes: further arrays, N first.
-        what: what `progress` says is being done.
+        codes: Further arrays with N rows.
+        batch_size: Crops per call.
+        device: The device of the tensors that `function` receives.
+        activity: The name that `progress` is called with.
+        progress: Called after each batch.
     """
-    parts: list[list[Floats]] = []
+    batches: list[list[Floats]] = []
     with torch.no_grad():  # inference mode would leave tensors in caches that training cannot use
         for start in range(0, len(pixels), batch_size):
             rows = slice(start, start + batch_size)
             images = as_images(torch.from_numpy(np.array(pixels[rows])).to(device).permute(0, 3, 1, 2))
-            more = [torch.from_numpy(array[rows]).to(device) for array in codes]
-            parts.append([value.float().cpu().numpy() for value in function(images, *more)])
+            inputs = [torch.from_numpy(array[rows]).to(device) for array in codes]
+            batches.append([output.float().cpu().numpy() for output in function(images, *inputs)])
             if progress is not None:
-                progress(what, min(start + batch_size, len(pixels)), len(pixels))
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+                progress(activity, min(start + batch_size, len(pixels)), len(pixels))
+    return [np.concatenate(outputs) for outputs in zip(*batches, strict=True)]
 
 
 def posteriors(model: EarVAE, pixels: Pixels, batch_size: int = 64, progress: Progress | None = None) -> Posteriors:
-    """The posterior of every crop, in eval mode, on the device that the model is on.
+    """The posterior of every crop, in eval mode and on the model's device.
 
     Args:
+        model: A teacher; its training mode is restored.
         pixels: (N, S, S, 3) uint8 at the model's image size, in memory or not, as in `Crops.pixels`.
+        batch_size: Crops per batch.
+        progress: Called after each batch.
 
     Raises:
-        CheckpointError: the teacher makes NaN or infinity of a crop.
+        CheckpointError: The encoder outputs NaN or infinity for a crop.
     """
     training = model.training
     device = device_of(model)
     encode = model.eval().encoder
     result = Posteriors(
-        *map_batches(encode, pixels, batch_size=batch_size, device=device, what="encoding", progress=progress)
+        *map_batches(encode, pixels, batch_size=batch_size, device=device, activity="encoding", progress=progress)
     )
     model.train(training)
-    bad = int((~np.isfinite(result.mu + result.logvar).all(axis=1)).sum())
-    if bad:
-        raise CheckpointError(f"The teacher makes NaN or infinity of {bad} of {len(pixels)} pictures. Train it anew.")
+    invalid = int((~np.isfinite(result.mu + result.logvar).all(axis=1)).sum())
+    if invalid:
+        raise CheckpointError(
+            f"The encoder outputs NaN or infinity for {invalid} of {len(pixels)} images. Train the teacher again."
+        )
     return result
 
 

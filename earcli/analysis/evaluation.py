@@ -1,4 +1,4 @@
-"""How good a teacher is on ears that it never saw, beside baselines. Arrays in, plain values out."""
+"""Evaluate a teacher on ears that it was not trained on, next to baselines. Arrays in, plain values out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,35 +25,35 @@ from earcli.metrics.retrieval import cmc_curve, verification
 from earcli.models.vae import EarVAE
 
 Columns = dict[str, Floats]
-FEWEST_IMAGES = 2
+MIN_IMAGES = 2
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What came out.
+class TeacherMeasurements:
+    """The measurements of one teacher on N images.
 
     Attributes:
-        metrics: nested plain values, what `metrics.json` holds.
-        images: per image (N,), by the name of the metric.
-        kl: (latent_dim,) nats, mean over images.
-        notes: what could not be measured, and why.
+        metrics: Nested plain values, the content of `metrics.json`.
+        per_image: (N,) each, by metric.
+        kl: (latent_dim,) mean KL over images in nats.
+        notes: Sentences on poor results, and on what could not be measured.
     """
 
     metrics: dict[str, Any]
-    images: Columns
+    per_image: Columns
     kl: NDArray[np.float64]
     notes: list[str]
 
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Measures one teacher on one set of crops.
+    """Evaluates one teacher on one set of crops.
 
     Attributes:
-        model: in eval mode.
-        pixels: (N, S, S, 3) uint8, ears that the teacher never saw.
-        subjects: (N,) a number per person, negative where unknown.
-        perceptual: VGG16 distances; None leaves them out.
+        model: A teacher in eval mode.
+        pixels: (N, S, S, 3) uint8, ears that it was not trained on.
+        subjects: (N,) a number per person, negative if unknown.
+        perceptual: VGG16 distance; None skips it.
     """
 
     model: EarVAE
@@ -64,122 +64,123 @@ class Evaluator:
     seed: int = 0
     progress: Progress | None = None
 
-    def run(self, train: Pixels | None) -> Evaluation:
-        """Everything that is measured.
+    def evaluate(self, train: Pixels | None) -> TeacherMeasurements:
+        """Measures reconstruction, latent space, and identification of people if they are known.
 
         Args:
-            train: the crops that the teacher learned from, for the baselines; None leaves them out.
+            train: (M, S, S, 3) uint8, the training crops, for the baselines; None skips them.
 
         Raises:
-            DataError: fewer than two crops.
-            CheckpointError: the teacher makes NaN of a crop.
+            DataError: Fewer than two crops.
+            CheckpointError: The teacher outputs NaN for a crop.
         """
-        if len(self.pixels) < FEWEST_IMAGES:
-            raise DataError(f"{len(self.pixels)} picture is too few to evaluate on. Give at least {FEWEST_IMAGES}.")
+        if len(self.pixels) < MIN_IMAGES:
+            raise DataError(f"An evaluation needs at least {MIN_IMAGES} images, got {len(self.pixels)}.")
         codes = posteriors(self.model, self.pixels, self.batch_size, self.progress)
-        images = self.measure(lambda _, z: self.model.decode(z), codes.mu, what="reconstructing")
-        bad = int((~np.isfinite(images["mse"])).sum())
-        if bad:
-            raise CheckpointError(f"The teacher makes NaN of {bad} of {len(self.pixels)} pictures. Train it anew.")
+        per_image = self.compare(lambda _, z: self.model.decode(z), codes.mu, activity="reconstructing")
+        invalid = int((~np.isfinite(per_image["mse"])).sum())
+        if invalid:
+            raise CheckpointError(
+                f"The decoder outputs NaN for {invalid} of {len(self.pixels)} images. Train the teacher again."
+            )
         kl = kl_each(*map(torch.from_numpy, codes)).numpy()  # (N, D)
-        images["kl_nats"] = kl.sum(axis=1)
-        per_dimension = kl.mean(axis=0, dtype=np.float64)
-        images["psnr_shuffled"] = self._shuffled(codes.mu)
+        per_image["kl_nats"] = kl.sum(axis=1)
+        mean_kl = kl.mean(axis=0, dtype=np.float64)
+        per_image["psnr_shuffled"] = self._shuffled_psnr(codes.mu)
         notes: list[str] = []
         active = active_units(torch.from_numpy(codes.mu.var(axis=0, ddof=1)))
         metrics: dict[str, Any] = {
             "images": len(self.pixels),
-            "reconstruction": self.summary(images),
-            "baselines": {} if train is None else self.baselines(train, active),
-            "latent": self._latent(codes.mu, images, per_dimension, active),
+            "reconstruction": self.summarize(per_image),
+            "baselines": {} if train is None else self._baselines(train, active),
+            "latent": self._latent(codes.mu, per_image, mean_kl, active),
             "people": self._people(codes.mu, notes),
         }
-        return Evaluation(metrics, images, per_dimension, [*baseline_notes(metrics), *notes])
+        return TeacherMeasurements(metrics, per_image, mean_kl, [*baseline_notes(metrics), *notes])
 
-    def measure(self, reconstruct: Callable[..., Tensor], *codes: Floats, what: str) -> Columns:
-        """Per image: `psnr` in dB, at most 100, `mse`, `ssim`; `l1`, `edge`, `perceptual` as training logs them.
+    def compare(self, reconstruct: Callable[..., Tensor], *codes: Floats, activity: str) -> Columns:
+        """Compares each image with its reconstruction.
 
         Args:
-            reconstruct: gets images (B, 3, S, S) in [-1, 1] and their codes, returns images.
+            reconstruct: Called with images (B, 3, S, S) in [-1, 1] and their codes; returns images.
+            codes: Arrays with N rows.
+            activity: The name that `progress` is called with.
+
+        Returns:
+            (N,) each: `psnr` in dB, at most 100; `mse`; `ssim`; `l1`, `edge`, `perceptual` as logged in training.
         """
 
-        def compare(images: Tensor, *z: Tensor) -> list[Tensor]:
-            made = reconstruct(images, *z).float()
-            a, b = to_unit(made), to_unit(images)
-            values = [
-                psnr(a, b),
-                mse(a, b),
-                ssim(a, b),
-                l1_each(made - images),
-                edge_each(made - images),
-            ]
-            return values if self.perceptual is None else [*values, self.perceptual.each(made, images)]
+        def batch_metrics(images: Tensor, *z: Tensor) -> list[Tensor]:
+            output = reconstruct(images, *z).float()
+            a, b = to_unit(output), to_unit(images)
+            values = [psnr(a, b), mse(a, b), ssim(a, b), l1_each(output - images), edge_each(output - images)]
+            return values if self.perceptual is None else [*values, self.perceptual.each(output, images)]
 
-        columns = self._map(compare, *codes, what=what)
+        columns = self._map(batch_metrics, *codes, activity=activity)
         return dict(zip(("psnr", "mse", "ssim", "l1", "edge", "perceptual"), columns, strict=False))
 
-    def summary(self, images: Columns) -> dict[str, dict[str, float]]:
-        """Mean and 95% interval of every column; `psnr_pooled`, of the mean squared error, in place of `mse`."""
-        means = np.array([column.mean(dtype=np.float64) for column in images.values()])
-        low, high = bootstrap_interval(np.stack(list(images.values()), axis=1), self.subjects, self.seed)
+    def summarize(self, per_image: Columns) -> dict[str, dict[str, float]]:
+        """Mean and 95% bootstrap interval of each column; `mse` becomes `psnr_pooled`, the PSNR of the mean MSE."""
+        means = np.array([column.mean(dtype=np.float64) for column in per_image.values()])
+        low, high = bootstrap_interval(np.stack(list(per_image.values()), axis=1), self.subjects, self.seed)
         result = {
             name: {"value": float(m), "low": float(a), "high": float(b)}
-            for name, m, a, b in zip(images, means, low, high, strict=True)
+            for name, m, a, b in zip(per_image, means, low, high, strict=True)
         }
         pooled = result.pop("mse")
         decibels = {k: float(psnr_from_mse(torch.tensor(v))) for k, v in pooled.items()}
-        # a small error is a high PSNR
+        # a low error is a high PSNR
         result["psnr_pooled"] = {"value": decibels["value"], "low": decibels["high"], "high": decibels["low"]}
         return result
 
-    def baselines(self, train: Pixels, active: int) -> dict[str, Any]:
-        """What the mean training image and PCAs of the training pixels make of the same crops."""
+    def _baselines(self, train: Pixels, active: int) -> dict[str, Any]:
+        """The reconstruction metrics of the mean training image and of PCAs of the training pixels."""
         mean = as_images(torch.from_numpy(mean_image(train) * 255).permute(2, 0, 1)).to(device_of(self.model))
         result: dict[str, Any] = {
-            "mean_image": self.summary(self.measure(lambda x: mean.expand_as(x), what="the mean image"))
+            "mean_image": self.summarize(self.compare(lambda x: mean.expand_as(x), activity="mean image"))
         }
         pca = fit_pixel_pca(train, self.model.latent_dim, self.seed, self.progress)
-        for name, wanted in (("pca_latent_dim", self.model.latent_dim), ("pca_active_units", active)):
-            count = min(wanted, len(pca.components))
-            columns = self.measure(lambda x, count=count: pca.reconstruct(x, count), what=f"a PCA of {count}")
-            result[name] = {"components": count, "fitted_on": pca.fitted_on, **self.summary(columns)}
+        for name, components in (("pca_latent_dim", self.model.latent_dim), ("pca_active_units", active)):
+            count = min(components, len(pca.components))
+            columns = self.compare(lambda x, count=count: pca.reconstruct(x, count), activity=f"PCA of {count}")
+            result[name] = {"components": count, "fitted_on": pca.fitted_on, **self.summarize(columns)}
         return result
 
-    def _map(self, function: Callable[..., list[Tensor]], *codes: Floats, what: str) -> list[Floats]:
+    def _map(self, function: Callable[..., list[Tensor]], *codes: Floats, activity: str) -> list[Floats]:
         return map_batches(
             function,
             self.pixels,
             *codes,
             batch_size=self.batch_size,
             device=device_of(self.model),
-            what=what,
+            activity=activity,
             progress=self.progress,
         )
 
-    def _shuffled(self, mu: Floats) -> Floats:
-        """PSNR of every image against what is decoded from another image's code."""
+    def _shuffled_psnr(self, mu: Floats) -> Floats:
+        """(N,) PSNR in dB of each image against the reconstruction from another image's code."""
         order = np.random.default_rng(self.seed).permutation(len(mu))
         other = np.empty_like(order)
-        other[order] = np.roll(order, 1)  # one cycle through all images: nobody keeps their own
+        other[order] = np.roll(order, 1)  # one cycle through all images, so that none keeps its own code
 
-        def compare(images: Tensor, z: Tensor) -> list[Tensor]:
+        def batch_psnr(images: Tensor, z: Tensor) -> list[Tensor]:
             return [psnr(to_unit(self.model.decode(z)), to_unit(images))]
 
-        return self._map(compare, mu[other], what="decoding shuffled codes")[0]
+        return self._map(batch_psnr, mu[other], activity="decoding shuffled codes")[0]
 
-    def _latent(self, mu: Floats, images: Columns, kl: NDArray[np.float64], active: int) -> dict[str, Any]:
+    def _latent(self, mu: Floats, per_image: Columns, kl: NDArray[np.float64], active: int) -> dict[str, Any]:
         return {
             "dimensions": len(kl),
             "kl_nats": float(kl.sum()),
             "kl_per_dimension": [round(value, 6) for value in kl.tolist()],
             "active_units": active,
-            "code_gain_db": float(images["psnr"].mean() - images["psnr_shuffled"].mean()),
+            "code_gain_db": float(per_image["psnr"].mean() - per_image["psnr_shuffled"].mean()),
             "mean_abs_cosine": mean_abs_cosine(torch.from_numpy(mu)),
-            "deterministic": self._repeats(mu),
+            "deterministic": self._is_deterministic(mu),
         }
 
-    def _repeats(self, mu: Floats) -> bool:
-        """Whether the first batch, encoded and decoded again, gives the same bits."""
+    def _is_deterministic(self, mu: Floats) -> bool:
+        """Whether encoding and decoding the first batch again gives the same bits."""
         first = self.pixels[: self.batch_size]
         z = torch.from_numpy(mu[: len(first)]).to(device_of(self.model))
         with torch.no_grad():
@@ -187,12 +188,13 @@ class Evaluator:
         return same_images and np.array_equal(posteriors(self.model, first, self.batch_size).mu, mu[: len(first)])
 
     def _people(self, mu: Floats, notes: list[str]) -> dict[str, Any] | None:
+        """Identification and verification of people by their codes; None, with a note, where there are too few."""
         if (self.subjects < 0).all():
             return None
         try:
             curve, pairs = cmc_curve(mu, self.subjects), verification(mu, self.subjects, seed=self.seed)
         except DataError as error:
-            notes.append(f"people are not told apart: {error}")
+            notes.append(f"Identification was not measured: {error}")
             return None
         return {
             "people": len(np.unique(self.subjects[self.subjects >= 0])),

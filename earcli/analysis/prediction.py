@@ -1,4 +1,4 @@
-"""What a detector finds on pictures without labels."""
+"""Run a detector on images without labels."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,15 +16,15 @@ from earcli.models.detector import EarDetector
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found on one picture, in pixels of it.
+class Prediction:
+    """The ear on one image, in pixels of the upright image.
 
     Attributes:
-        index: of the picture in the manifest.
-        size: width and height of the upright picture.
+        index: Row of the manifest.
+        size: Width and height of the image.
         box: (4,) x, y, width, height.
-        score: how sure the detector is that there is an ear, 0 to 1.
-        points: (K, 3) x and y, the first pixel's center at 0, and how sure the detector is that it is visible, 0 to 1.
+        score: Confidence that there is an ear, in [0, 1].
+        points: (K, 3) x and y, with the first pixel's center at 0, and the confidence that it is visible, in [0, 1].
     """
 
     index: int
@@ -34,44 +34,49 @@ class Found:
     points: NDArray[np.float64]
 
 
-def predict(
+def predict_images(
     model: EarDetector,
     manifest: Manifest,
+    *,
     side: int,
     margin: float | None,
-    batch_size: int,
-    workers: int,
+    batch_size: int = 32,
+    workers: int = 4,
     progress: Progress | None = None,
-) -> Iterator[Found | Skipped]:
-    """What a detector finds on every picture of a manifest, in its order, or why it could not look.
+) -> Iterator[Prediction | Skipped]:
+    """Runs a detector on every image of a manifest, in order; yields why where an image cannot be read.
 
     Args:
-        side: of the detector's input.
-        margin: what the detector is shown around the manifest's boxes; pictures without a box are shown whole, and all
-            are for None.
+        model: A detector in eval mode.
+        manifest: Images. A box restricts the search to it; without one the whole image is searched.
+        side: Side of the detector's input in pixels.
+        margin: Margin around the boxes as a fraction of their sides; None searches whole images.
+        batch_size: Images per batch.
+        workers: Threads that decode.
+        progress: Called after each image.
     """
-    looked = [_window(manifest, row, margin) for row in range(len(manifest))]
-    windows = np.array([window for _, window in looked])
+    inputs = [_window(manifest, row, margin) for row in range(len(manifest))]
+    windows = np.array([window for _, window in inputs])
     for chunk in decode_chunks(replace(manifest, boxes=windows), side, workers):
-        good = [row for row, pixels in chunk.items() if not isinstance(pixels, str)]
-        found = dict(zip(good, _detect(model, chunk, good, windows, batch_size), strict=True))
-        for row, result in chunk.items():
-            if isinstance(result, str):
-                yield Skipped(row, manifest.paths[row], result)
+        readable = [row for row, pixels in chunk.items() if not isinstance(pixels, str)]
+        ears = dict(zip(readable, _detect(model, chunk, readable, windows, batch_size), strict=True))
+        for row, pixels in chunk.items():
+            if isinstance(pixels, str):
+                yield Skipped(row, manifest.paths[row], pixels)
             else:
-                yield Found(row, looked[row][0], *found[row])
+                yield Prediction(row, inputs[row][0], *ears[row])
             if progress is not None:
-                progress("looking for ears", row + 1, len(manifest))
+                progress("detecting ears", row + 1, len(manifest))
 
 
 def _window(manifest: Manifest, row: int, margin: float | None) -> tuple[tuple[int, int], NDArray[np.float64]]:
-    """The size of a picture, and the part of it that the detector is shown."""
+    """The size of an image, and the part of it that the detector sees."""
     box = manifest.boxes[row]
     try:
         size = picture_size(manifest.locate(row))
         return size, expand_boxes(box[None], margin, np.array([size]))[0]
     except BadPictureError:
-        return (0, 0), box  # whoever decodes it will say why it cannot be used
+        return (0, 0), box  # decoding will report why it cannot be read
 
 
 def _detect(
@@ -81,14 +86,15 @@ def _detect(
     windows: NDArray[np.float64],
     batch_size: int,
 ) -> Iterator[tuple[NDArray[np.float64], float, NDArray[np.float64]]]:
-    """Box, score and points of some pictures of a chunk."""
+    """The box, score and points of some rows of a chunk."""
     if not rows:
         return
     pixels = np.stack([chunk[row] for row in rows])
-    boxes, points = map(torch.from_numpy, map_batches(model, pixels, batch_size=batch_size, device=device_of(model)))
+    outputs = map_batches(model, pixels, batch_size=batch_size, device=device_of(model))
+    boxes, points = (torch.from_numpy(output).double() for output in outputs)  # on the CPU
     window = torch.from_numpy(windows[rows])
-    places = boxes_to_picture(boxes[:, :4].double(), window).numpy()
-    places[:, 2:] = places[:, 2:].clip(0)  # two sides that changed places
+    image_boxes = boxes_to_picture(boxes[:, :4], window).numpy()
+    image_boxes[:, 2:] = image_boxes[:, 2:].clip(0)  # the network may predict the right edge left of the left one
     scores = boxes[:, 4].sigmoid().tolist()
-    points = torch.cat([to_picture(points[..., :2].double(), window), points[..., 2:].double().sigmoid()], 2)
-    yield from zip(places, scores, points.numpy(), strict=True)
+    points = torch.cat([to_picture(points[..., :2], window), points[..., 2:].sigmoid()], 2)
+    yield from zip(image_boxes, scores, points.numpy(), strict=True)

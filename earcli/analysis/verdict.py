@@ -1,4 +1,4 @@
-"""What the figures of an evaluation mean: lines for a table, with a verdict where there is a target."""
+"""The metrics of a teacher as rows of a table, with a verdict where there is a target."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,31 +10,32 @@ class Targets:
     """What a teacher should reach.
 
     Attributes:
-        psnr: least mean over images, dB.
-        ssim: least mean.
-        active: least share of the latent dimensions that are active.
-        code_gain: least gain in PSNR of an ear's own code over another's, dB.
-        cosine: largest mean |cosine| between ears.
+        psnr: Least mean PSNR, dB.
+        ssim: Least mean SSIM.
+        active: Least fraction of active latent dimensions.
+        code_gain: Least PSNR gain of an ear's own code over another ear's, dB.
+        cosine: Largest mean |cosine| between the codes of ears.
     """
 
-    psnr: float
-    ssim: float
-    active: float
-    code_gain: float
-    cosine: float
+    psnr: float = 28.0
+    ssim: float = 0.85
+    active: float = 0.5
+    code_gain: float = 6.0
+    cosine: float = 0.3
 
 
 @dataclass(frozen=True)
-class Line:
-    """One figure: its part of the table, name, value and interval as shown, and what was wanted.
+class MetricRow:
+    """One metric as a row of the table.
 
     Attributes:
-        key: what `metrics.json` calls it.
-        target: as shown; empty where there is none.
-        verdict: whether the target was met, or how the figure compares; None where there is nothing to say.
+        section: Section of the table.
+        key: Key in `metrics.json`.
+        name, value, interval, target: Formatted; empty where there is none.
+        verdict: Whether the target was met, or how the metric compares; None for neither.
     """
 
-    part: str
+    section: str
     key: str
     name: str
     value: str
@@ -44,22 +45,39 @@ class Line:
 
     @property
     def cells(self) -> tuple[str | bool | None, ...]:
-        """What is shown, as a row of a table."""
+        """The cells below `HEADER`."""
         return self.name, self.value, self.interval, self.target, self.verdict
 
 
-def verdict_lines(metrics: Mapping[str, Any], targets: Targets) -> list[Line]:
-    """The lines of the table and of the report, from what `metrics.json` holds."""
+HEADER = ("", "measured", "95% interval", "target", "verdict")
+
+
+def metric_rows(metrics: Mapping[str, Any], targets: Targets) -> list[MetricRow]:
+    """The rows of the table and of the report.
+
+    Args:
+        metrics: `TeacherMeasurements.metrics`.
+        targets: What the verdicts compare with.
+    """
     return [
-        *_reconstruction(metrics["reconstruction"], targets),
-        *_baselines(metrics["reconstruction"], metrics["baselines"]),
-        *_latent(metrics["latent"], targets),
-        *_people(metrics["people"]),
+        *_reconstruction_rows(metrics["reconstruction"], targets),
+        *_baseline_rows(metrics["reconstruction"], metrics["baselines"]),
+        *_latent_rows(metrics["latent"], targets),
+        *_people_rows(metrics["people"]),
     ]
 
 
-def _reconstruction(found: Mapping[str, Any], targets: Targets) -> list[Line]:
-    shown = (
+def format_interval(low: float, high: float, form: str) -> str:
+    """An interval as shown in tables.
+
+    >>> format_interval(0.12, 0.2, ".1%")
+    '12.0% to 20.0%'
+    """
+    return f"{low:{form}} to {high:{form}}"
+
+
+def _reconstruction_rows(values: Mapping[str, Any], targets: Targets) -> list[MetricRow]:
+    formats = (
         ("psnr", "PSNR, dB", ".2f", targets.psnr),
         ("psnr_pooled", "PSNR pooled, dB", ".2f", None),
         ("ssim", "SSIM", ".3f", targets.ssim),
@@ -68,95 +86,70 @@ def _reconstruction(found: Mapping[str, Any], targets: Targets) -> list[Line]:
         ("perceptual", "VGG distance", ".4f", None),
     )
     return [
-        Line(
+        MetricRow(
             "reconstruction",
             key,
             name,
-            format(found[key]["value"], form),
-            _interval(found[key], form),
+            format(values[key]["value"], form),
+            format_interval(values[key]["low"], values[key]["high"], form),
             "" if target is None else f"≥ {target:g}",
-            None if target is None else found[key]["value"] >= target,
+            None if target is None else values[key]["value"] >= target,
         )
-        for key, name, form, target in shown
-        if key in found
+        for key, name, form, target in formats
+        if key in values
     ]
 
 
-def _baselines(found: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[Line]:
-    lines: list[Line] = []
+def _baseline_rows(values: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[MetricRow]:
+    rows: list[MetricRow] = []
     for key, result in baselines.items():
         if key == "pca_active_units" and result["components"] == baselines["pca_latent_dim"]["components"]:
             continue  # the same PCA twice
         name = "mean training image, dB" if key == "mean_image" else f"PCA of {result['components']}, dB"
-        value = result["psnr"]["value"]
-        difference = found["psnr"]["value"] - value
-        said = f"teacher {difference:+.2f}"
-        lines.append(Line("baselines", key, name, format(value, ".2f"), _interval(result["psnr"], ".2f"), verdict=said))
-    return lines
+        psnr = result["psnr"]
+        interval = format_interval(psnr["low"], psnr["high"], ".2f")
+        verdict = f"teacher {values['psnr']['value'] - psnr['value']:+.2f}"
+        rows.append(MetricRow("baselines", key, name, format(psnr["value"], ".2f"), interval, verdict=verdict))
+    return rows
 
 
 def baseline_notes(metrics: Mapping[str, Any]) -> list[str]:
-    """Says where a baseline is better than the teacher."""
+    """A sentence for each baseline that reconstructs better than the teacher."""
     psnr = metrics["reconstruction"]["psnr"]["value"]
     notes = []
     for key, result in metrics["baselines"].items():
         gap = result["psnr"]["value"] - psnr
         if gap > 0:
-            what = "the mean training image" if key == "mean_image" else f"a PCA of {result['components']} components"
-            notes.append(f"The teacher reconstructs {gap:.2f} dB worse than {what}.")
+            name = "the mean training image" if key == "mean_image" else f"a PCA of {result['components']} components"
+            notes.append(f"The teacher's PSNR is {gap:.2f} dB below that of {name}.")
     return list(dict.fromkeys(notes))
 
 
-def _latent(found: Mapping[str, Any], targets: Targets) -> list[Line]:
-    count, active = found["dimensions"], found["active_units"]
-    gain, cosine = found["code_gain_db"], found["mean_abs_cosine"]
+def _latent_rows(latent: Mapping[str, Any], targets: Targets) -> list[MetricRow]:
+    count, active = latent["dimensions"], latent["active_units"]
+    gain, cosine, deterministic = latent["code_gain_db"], latent["mean_abs_cosine"], latent["deterministic"]
+    checked = (
+        ("active_units", "active units", f"{active} of {count}", f"≥ {targets.active:.0%}"),
+        ("code_gain_db", "code gain, dB", format(gain, ".2f"), f"≥ {targets.code_gain:g}"),
+        ("mean_abs_cosine", "mean |cosine|", format(cosine, ".3f"), f"≤ {targets.cosine:g}"),
+        ("deterministic", "deterministic", "yes" if deterministic else "no", "yes"),
+    )
+    verdicts = (active >= targets.active * count, gain >= targets.code_gain, cosine <= targets.cosine, deterministic)
     return [
-        Line("latent", "kl_nats", "KL, nats", format(found["kl_nats"], ".1f")),
-        Line(
-            "latent",
-            "active_units",
-            "active units",
-            f"{active} of {count}",
-            target=f"≥ {targets.active:.0%}",
-            verdict=active >= targets.active * count,
-        ),
-        Line(
-            "latent",
-            "code_gain_db",
-            "code gain, dB",
-            format(gain, ".2f"),
-            target=f"≥ {targets.code_gain:g}",
-            verdict=gain >= targets.code_gain,
-        ),
-        Line(
-            "latent",
-            "mean_abs_cosine",
-            "mean |cosine|",
-            format(cosine, ".3f"),
-            target=f"≤ {targets.cosine:g}",
-            verdict=cosine <= targets.cosine,
-        ),
-        Line(
-            "latent",
-            "deterministic",
-            "repeats exactly",
-            "yes" if found["deterministic"] else "no",
-            target="yes",
-            verdict=found["deterministic"],
+        MetricRow("latent", "kl_nats", "KL, nats", format(latent["kl_nats"], ".1f")),
+        *(
+            MetricRow("latent", key, name, value, target=target, verdict=verdict)
+            for (key, name, value, target), verdict in zip(checked, verdicts, strict=True)
         ),
     ]
 
 
-def _people(found: Mapping[str, Any] | None) -> list[Line]:
-    if found is None:
+def _people_rows(people: Mapping[str, Any] | None) -> list[MetricRow]:
+    if people is None:
         return []
-    pairs = found["genuine_pairs"] + found["impostor_pairs"]
+    pairs = people["genuine_pairs"] + people["impostor_pairs"]
     return [
-        Line("people", "rank_1", f"rank-1, {found['people']} people", format(found["rank_1"], ".1%")),
-        Line("people", "auc", f"AUC, {pairs:,} pairs", format(found["auc"], ".3f")),
-        Line("people", "eer", "equal error rate", format(found["eer"], ".1%")),
+        MetricRow("people", "rank_1", f"rank-1, {people['people']} people", format(people["rank_1"], ".1%")),
+        MetricRow("people", "auc", f"AUC, {pairs:,} pairs", format(people["auc"], ".3f")),
+        MetricRow("people", "eer", "equal error rate", format(people["eer"], ".1%")),
     ]
-
-
-def _interval(value: Mapping[str, float], form: str) -> str:
-    return f"{value['low']:{form}} to {value['high']:{form}}"

@@ -13,8 +13,8 @@ from earcli.data.formats.columns import Columns
 from earcli.data.manifest import write_columns
 from earcli.data.uncached import crop_or_gray
 from earcli.files import relative, write_csv
-from earcli.reporting.markdown import table
 from earcli.reporting.plots import labeled_rows, save_image
+from earcli.reporting.tables import markdown_table as table
 
 SHEET_SIDE = 96
 SHEET_COLUMNS = 12

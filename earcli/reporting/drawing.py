@@ -1,30 +1,30 @@
-"""Boxes and points drawn on pictures."""
+"""Draw boxes and points on images."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-BOX, POINT, EDGE = "#ffd21f", "#ff3b30", "white"
+BOX_COLOR, POINT_COLOR, EDGE_COLOR = "#ffd21f", "#ff3b30", "white"
 
 
 def draw_ear(image: Image.Image, box: NDArray[np.floating], points: NDArray[np.floating]) -> Image.Image:
-    """A copy of a picture with a box and points on it.
+    """A copy of an image with a box and points on it.
 
     Args:
-        box: x, y, width, height in pixels.
-        points: (K, 2) in pixels, the first pixel's center at 0.
+        image: RGB.
+        box: (4,) x, y, width, height in pixels; not drawn if empty.
+        points: (K, 2) in pixels, with the first pixel's center at 0.
     """
     result = image.copy()
     draw = ImageDraw.Draw(result)
-    thick = max(1, round(min(image.size) / 150))
+    line_width = max(1, round(min(image.size) / 150))
     x, y, width, height = (float(value) for value in box)
     if width > 0 and height > 0:
-        draw.rectangle((x, y, x + width, y + height), outline=BOX, width=thick)
+        draw.rectangle((x, y, x + width, y + height), outline=BOX_COLOR, width=line_width)
     radius = max(1.0, min(image.size) / 110)
     for px, py in points.tolist():
-        draw.ellipse(
-            (px - radius, py - radius, px + radius, py + radius), fill=POINT, outline=EDGE if radius > 2 else None
-        )
+        bounds = (px - radius, py - radius, px + radius, py + radius)
+        draw.ellipse(bounds, fill=POINT_COLOR, outline=EDGE_COLOR if radius > 2 else None)
     return result
 
 
@@ -32,19 +32,19 @@ def draw_ears(
     pixels: NDArray[np.uint8],
     boxes: NDArray[np.floating],
     points: NDArray[np.floating],
-    shown: NDArray[np.bool_] | None = None,
+    mask: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
-    """Pictures (N, S, S, 3) with boxes and points on them; coordinates are fractions of the side.
+    """Square images (N, S, S, 3) with boxes and points on them; coordinates are fractions of the side.
 
     Args:
+        pixels: (N, S, S, 3).
         boxes: (N, 4) x, y, width, height.
         points: (N, K, 2).
-        shown: (N, K), the points that are drawn; all for None.
+        mask: (N, K), the points to draw; None draws all.
     """
     side = pixels.shape[1]
     result = []
-    for row, picture in enumerate(pixels):
-        chosen = points[row] if shown is None else points[row][shown[row]]
-        drawn = draw_ear(Image.fromarray(picture), boxes[row] * side, chosen * side - 0.5)
-        result.append(np.asarray(drawn))
+    for row, image in enumerate(pixels):
+        selected = points[row] if mask is None else points[row][mask[row]]
+        result.append(np.asarray(draw_ear(Image.fromarray(image), boxes[row] * side, selected * side - 0.5)))
     return np.stack(result)

@@ -1,4 +1,4 @@
-"""One HTML file that holds all it shows: a report to send to somebody."""
+"""A report as one self-contained HTML file."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from earcli.files import atomic_write
 
 @dataclass(frozen=True)
 class ReportTable:
-    """A table under a heading. A cell that is a bool is shown as met or missed, None as nothing."""
+    """A table under a heading. A bool is shown as met or missed, None as an empty cell."""
 
     title: str
     header: Sequence[str]
@@ -20,15 +20,16 @@ class ReportTable:
 
 
 @dataclass(frozen=True)
-class ReportPicture:
-    """A PNG file under a heading, with a sentence on what it shows."""
+class ReportImage:
+    """A PNG file under a heading, with a caption."""
 
     title: str
     caption: str
     path: Path
 
     @property
-    def data(self) -> str:
+    def data_url(self) -> str:
+        """The file as a `data:` URL."""
         return "data:image/png;base64," + base64.b64encode(self.path.read_bytes()).decode()
 
 
@@ -38,20 +39,24 @@ def write_report(
     facts: Mapping[str, str],
     notes: Sequence[str],
     tables: Sequence[ReportTable],
-    pictures: Sequence[ReportPicture],
+    images: Sequence[ReportImage],
 ) -> None:
-    """Writes the report, whole or not at all; everything in it is escaped.
+    """Writes a report atomically; all text in it is escaped.
 
     Args:
-        facts: what was measured, on what, by what.
-        notes: sentences that should not be missed.
+        path: The HTML file.
+        title: Title and main heading.
+        facts: What was measured, on what data.
+        notes: Sentences that are highlighted.
+        tables: Shown above the images.
+        images: Embedded in the file.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: The file cannot be written.
     """
-    places = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(loader=places, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.get_template("report.html.jinja")
-    text = template.render(title=title, facts=facts, notes=notes, tables=tables, pictures=pictures)
+    text = template.render(title=title, facts=facts, notes=notes, tables=tables, images=images)
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""Contact sheets: pictures with a line under each."""
+"""Contact sheets: images with a caption under each."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ FONT_SIZE = 11
 
 
 class Tile(NamedTuple):
-    """A picture (SIDE, SIDE, 3) and what is written under it."""
+    """An image (SIDE, SIDE, 3) and its caption."""
 
     image: NDArray[np.uint8]
     caption: str
@@ -23,11 +23,12 @@ class Tile(NamedTuple):
 def contact_sheet(
     rows: Sequence[Sequence[Tile]], *, first_apart: bool = False, titles: Mapping[int, str] | None = None
 ) -> NDArray[np.uint8]:
-    """Rows of tiles on white, (H, W, 3); captions are cut where they do not fit.
+    """Rows of tiles on white, (H, W, 3); captions that do not fit are truncated.
 
     Args:
-        first_apart: draws a frame around the first tile of every row.
-        titles: a line above a row, by its number.
+        rows: The tiles of each row.
+        first_apart: Whether to draw a frame around the first tile of each row.
+        titles: Lines above rows, by row number.
     """
     titles = titles or {}
     width = GAP + max(len(row) for row in rows) * (SIDE + GAP)
@@ -46,11 +47,11 @@ def contact_sheet(
             sheet.paste(Image.fromarray(tile.image), (x, y))
             if first_apart and column == 0:
                 draw.rectangle((x - 3, y - 3, x + SIDE + 2, y + SIDE + 2), outline="#d02020", width=3)
-            draw.text((x, y + SIDE + 2), _fitting(tile.caption, font), fill="black", font=font)
+            draw.text((x, y + SIDE + 2), _truncate(tile.caption, font), fill="black", font=font)
     return np.asarray(sheet)
 
 
-def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _truncate(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     if font.getlength(text) <= SIDE:
         return text
     while text and font.getlength(text + "…") > SIDE:

@@ -1,86 +1,196 @@
-"""What `ear eigenears` finds out, and the folder that it leaves."""
+"""Finding the eigenears of a teacher."""
 
-import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from earcli.config.fields import at_least, require
+from earcli.errors import ConfigError
+from earcli.reporting.reporter import SILENT, Reporter
 
-from earcli import __version__
-from earcli.analysis.attribution import Attribution, attribute, ears_needed, measure_light
-from earcli.analysis.baselines import PixelPCA, fit_pixel_pca
-from earcli.analysis.eigenears import EigenEars, fit_eigenears
-from earcli.analysis.encoding import device_of, posterior_means
-from earcli.data.batches import as_pixels
-from earcli.data.cache import Crops, Progress
-from earcli.files import write_records
-from earcli.reporting.plots import save_labeled_rows, save_variance
-from earcli.synthetic.anatomy import LIGHT_FACTORS
-from earcli.synthetic.dataset import read_factors
-from earcli.tasks.sources import Teacher
+if TYPE_CHECKING:
+    from earcli.analysis.eigenears import EigenEars
+    from earcli.data.cache import Crops
+    from earcli.models.vae import EarVAE
 
-FILES = ("pc_[0-9]*.png", "eigenears_grid.png", "variance.png", "eigenears.npz", "eigenears.json", "skipped.csv")
-HEADER = (("PC", 0), ("explained", 0), ("light", 0), ("anatomy", 0), ("goes with", 80), ("verdict", 0))
 FIRST = 5
-NAMED = 2
 
 
 @dataclass(frozen=True)
-class Study:
-    """The eigenears of a set, a PCA of its pixels beside them, and what each component goes with."""
+class EigenearsComponent:
+    """One principal component of the latent space.
 
-    space: EigenEars
-    pixels: PixelPCA
-    components: list[Attribution]
-    needed: int
+    Attributes:
+        number: 1 for the component with the largest variance.
+        explained: Explained variance ratio.
+        pixel_explained: That of the same component of a PCA of the pixels.
+        correlations: Pearson's r of its scores with each variable.
+        light, anatomy: Fractions of the scores' variance that lighting and labeled anatomy explain; None without
+            variables, or with too few ears.
+        verdict: What it encodes; None with too few ears.
+    """
 
-    def rows(self) -> list[tuple[str, tuple[str, ...]]]:
-        """A row of the table for each component."""
-        return [
-            (
-                "",
-                (
-                    f"{number}",
-                    f"{share:.1%}",
-                    _percent(item.light),
-                    _percent(item.anatomy),
-                    _strongest(item.correlations),
-                    item.verdict or "–",
-                ),
-            )
-            for number, (share, item) in enumerate(zip(self.space.explained, self.components, strict=True), 1)
-        ]
-
-    def notes(self) -> list[str]:
-        """What should not be missed."""
-        first = min(FIRST, len(self.components))
-        own, raw = self.space.explained[:first].sum(), self.pixels.explained[:first].sum()
-        notes = [
-            f"the first {first} explain {own:.0%} of the latent variance; those of the raw pixels {raw:.0%} of theirs, "
-            "so the number alone proves nothing"
-        ]
-        verdicts = [item.verdict for item in self.components]
-        if verdicts[0] is None:
-            notes.append(f"{self.space.images} ears are too few for a verdict: {self.needed} are needed")
-        if all(verdict == "light" for verdict in verdicts[:first]):
-            notes.append(
-                f"warning: the first {first} components are only light. The teacher has learned brightness and color "
-                "before anatomy: see docs/eigenears.md"
-            )
-        return notes
+    number: int
+    explained: float
+    pixel_explained: float
+    correlations: dict[str, float]
+    light: float | None
+    anatomy: float | None
+    verdict: Literal["light", "anatomy", "mixed", "not light"] | None
 
 
-def study(teacher: Teacher, crops: Crops, components: int, batch_size: int, seed: int, progress: Progress) -> Study:
-    """Finds the eigenears of crops and what they go with.
+@dataclass(frozen=True)
+class EigenearsResult:
+    """The eigenears of a teacher.
+
+    Attributes:
+        output: Folder of the results, with `eigenears.npz`, `eigenears.json` and images.
+        components: The principal components of the latent space.
+        notes: Sentences on what stands out.
+        teacher: The checkpoint.
+        manifest: The manifest of the ears.
+        images, skipped: Numbers of ears, and of images that could not be used.
+        reach: Range of the strips in standard deviations.
+        steps: Ears in a strip.
+    """
+
+    output: Path
+    components: list[EigenearsComponent]
+    notes: list[str]
+    teacher: Path
+    manifest: str
+    images: int
+    skipped: int
+    reach: float
+    steps: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of `eigenears.json`."""
+        from earcli import __version__
+
+        first = self.components[:FIRST]
+        return {
+            "teacher": str(self.teacher),
+            "manifest": self.manifest,
+            "images": self.images,
+            "left_out": self.skipped,
+            "ear": __version__,
+            "range": self.reach,
+            "steps": self.steps,
+            "explained_first_5": sum(component.explained for component in first),
+            "pixel_explained_first_5": sum(component.pixel_explained for component in first),
+            "notes": self.notes,
+            "components": [asdict(component) for component in self.components],
+        }
+
+
+def eigenears(
+    checkpoint: str | Path = "last.ckpt",
+    *,
+    manifest: str | Path | None = None,
+    root_dir: str | Path | None = None,
+    limit: int | None = None,
+    components: int = 16,
+    reach: float = 3.0,
+    steps: int = 9,
+    output: str | Path | None = None,
+    batch_size: int = 64,
+    num_workers: int = 4,
+    device: str = "auto",
+    seed: int = 0,
+    run_dir: str | Path = "runs",
+    reporter: Reporter = SILENT,
+) -> EigenearsResult:
+    """Find the principal directions in which ears differ for a teacher, and whether they are anatomy or lighting.
+
+    Args:
+        checkpoint: A teacher: a file, or last.ckpt or best of the newest run.
+        manifest: Manifest of the images. By default the run's validation set.
+        root_dir: Folder that relative paths start from. By default the run's, or the manifest's.
+        limit: Use a random subset of this many images.
+        components: Principal components.
+        reach: Range of each strip on either side of the mean ear, in standard deviations.
+        steps: Ears in a strip; odd, so that the middle one is the mean ear.
+        output: Folder of the results. By default in the run folder.
+        batch_size: Images per batch.
+        num_workers: Threads that decode images.
+        device: Device of the model: auto, cpu, cuda, mps, or one with a number such as cuda:1. auto is CUDA if
+            available, else the CPU.
+        seed: Seed of the subset and of the PCA of the pixels.
+        run_dir: Folder of all runs.
+        reporter: Receives notes and progress.
 
     Raises:
-        ConfigError: more components than dimensions.
-        DataError: too few ears, or a latent space that says the same of all.
-        CheckpointError: the teacher makes NaN of a crop.
+        ConfigError: A parameter is out of range.
+        CheckpointError: There is no such checkpoint, or it cannot be used.
+        ManifestError: The manifest cannot be read.
+        DataError: There are fewer ears than components, or the latent space collapsed.
+        RunError: The folder of the results holds other files, or cannot be written.
+
+    Example:
+        >>> import earcli
+        >>> result = earcli.eigenears("last.ckpt", components=8)  # doctest: +SKIP
+        >>> [component.verdict for component in result.components[:2]]  # doctest: +SKIP
+        ['anatomy', 'light']
     """
-    codes = posterior_means(teacher.model, crops.pixels, batch_size, progress)
+    require(at_least(1), limit=limit, components=components, batch_size=batch_size, num_workers=num_workers)
+    require(at_least(0.1), reach=reach)
+    require(at_least(0), seed=seed)
+    if steps < 3 or steps % 2 == 0:
+        raise ConfigError(f"`steps` must be odd and 3 or more, so that the middle ear is the mean, got {steps}.")
+    from earcli.analysis.encoding import choose_device
+    from earcli.checkpoints.checkpoint import Checkpoint
+    from earcli.files import replacing_folder
+    from earcli.tasks.eigenears_files import EIGENEARS_FILES, write_eigenears
+    from earcli.tasks.inputs import teacher_crops, validation_set
+
+    opened = Checkpoint.open(checkpoint, "teacher", run_dir=run_dir)
+    model = opened.teacher(choose_device(device))
+    reporter.note(f"teacher {opened.path}")
+    folder = opened.results_folder(output, "eigenears")
+    with replacing_folder(folder, EIGENEARS_FILES) as temporary:
+        chosen = validation_set(opened, manifest, root_dir).limit(limit, seed)
+        crops = teacher_crops(opened, chosen, Path(run_dir), num_workers, reporter)
+        source = str(manifest or opened.config.val_manifest)
+        reporter.note(f"{len(crops)} ears of {source}")
+        analysis = _analyze(model, crops, components, batch_size, seed, reporter)
+        result = EigenearsResult(
+            output=folder,
+            components=analysis.components,
+            notes=_notes(analysis, len(crops)),
+            teacher=opened.path,
+            manifest=source,
+            images=len(crops),
+            skipped=len(crops.skipped),
+            reach=reach,
+            steps=steps,
+        )
+        write_eigenears(temporary, result, model, analysis.space, crops.skipped)
+    return result
+
+
+@dataclass(frozen=True)
+class _Analysis:
+    """Eigenears, their components, and the number of ears that a verdict needs."""
+
+    space: "EigenEars"
+    components: list[EigenearsComponent]
+    needed: int
+
+
+def _analyze(
+    model: "EarVAE", crops: "Crops", components: int, batch_size: int, seed: int, reporter: Reporter
+) -> _Analysis:
+    import numpy as np
+
+    from earcli.analysis.attribution import attribute, ears_needed, measure_light
+    from earcli.analysis.baselines import fit_pixel_pca
+    from earcli.analysis.eigenears import fit_eigenears
+    from earcli.analysis.encoding import posterior_means
+    from earcli.synthetic.anatomy import LIGHT_FACTORS
+    from earcli.synthetic.dataset import read_factors
+
+    codes = posterior_means(model, crops.pixels, batch_size, reporter.progress)
     space = fit_eigenears(codes, components)
     factors = read_factors(crops.manifest.root, crops.manifest.paths)
     light = measure_light(crops.pixels) | {name: factors[name] for name in LIGHT_FACTORS if factors}
@@ -88,67 +198,36 @@ def study(teacher: Teacher, crops: Crops, components: int, batch_size: int, seed
     widths, heights = crops.manifest.boxes[:, 2], crops.manifest.boxes[:, 3]
     if np.isfinite(widths).all():
         anatomy["box_aspect"] = np.log(widths / heights)
-    found = attribute(space.project(codes), light, anatomy)
-    pixels = fit_pixel_pca(crops.pixels, components, seed, progress)
-    return Study(space, pixels, found, ears_needed(light, anatomy))
+    attributions = attribute(space.project(codes), light, anatomy)
+    pixels = fit_pixel_pca(crops.pixels, components, seed, reporter.progress)
+    ratios = zip(space.explained.tolist(), pixels.explained.tolist(), attributions, strict=True)
+    result = [
+        EigenearsComponent(
+            number,
+            explained,
+            pixel_explained,
+            {name: round(r, 4) for name, r in item.correlations.items()},
+            item.light,
+            item.anatomy,
+            item.verdict,
+        )
+        for number, (explained, pixel_explained, item) in enumerate(ratios, 1)
+    ]
+    return _Analysis(space, result, ears_needed(light, anatomy))
 
 
-def write_eigenears(
-    folder: Path, teacher: Teacher, source: str, crops: Crops, found: Study, reach: float, steps: int
-) -> str:
-    """Writes every file and returns what `eigenears.json` holds.
-
-    Args:
-        source: the manifest that the crops come from.
-        reach: how far the strips go, in σ.
-    """
-    space = found.space
-    space.save(folder / "eigenears.npz")
-    strips = {}
-    for number, share in enumerate(space.explained):
-        label = f"PC {number + 1}: {share:.1%} of the variance"
-        strips[label] = [_decode(teacher, space.walk(number, reach, steps))]
-        title = f"{label}\n−{reach:g}σ … mean ear … +{reach:g}σ"
-        save_labeled_rows(folder / f"pc_{number + 1:02d}.png", title, {"": strips[label]})
-    save_labeled_rows(folder / "eigenears_grid.png", f"Eigenears, −{reach:g}σ to +{reach:g}σ", strips)
-    save_variance(folder / "variance.png", space.explained, found.pixels.explained)
-    if crops.skipped:
-        write_records(folder / "skipped.csv", [{"path": s.path, "reason": s.reason} for s in crops.skipped])
-    shares = zip(space.explained.tolist(), found.pixels.explained.tolist(), found.components, strict=True)
-    document = json.dumps(
-        {
-            "teacher": str(teacher.path),
-            "manifest": source,
-            "images": len(crops),
-            "left_out": len(crops.skipped),
-            "ear": __version__,
-            "range": reach,
-            "steps": steps,
-            "explained_first_5": float(space.explained[:FIRST].sum()),
-            "pixel_explained_first_5": float(found.pixels.explained[:FIRST].sum()),
-            "notes": found.notes(),
-            "components": [
-                {"number": number, "explained": own, "pixel_explained": raw, **item.to_dict()}
-                for number, (own, raw, item) in enumerate(shares, 1)
-            ],
-        },
-        indent=1,
-        allow_nan=False,
-    )
-    (folder / "eigenears.json").write_text(document + "\n", encoding="utf-8")
-    return document
-
-
-def _decode(teacher: Teacher, codes: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(N, S, S, 3) pixels of codes (N, D)."""
-    with torch.no_grad():
-        return as_pixels(teacher.model.decode(torch.from_numpy(codes).to(device_of(teacher.model))))
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.0%}"
-
-
-def _strongest(correlations: dict[str, float]) -> str:
-    ranked = sorted(correlations.items(), key=lambda item: -abs(item[1]))
-    return ", ".join(f"{name} {r:+.2f}" for name, r in ranked[:NAMED])
+def _notes(analysis: _Analysis, ears: int) -> list[str]:
+    first = analysis.components[:FIRST]
+    latent, pixel = sum(item.explained for item in first), sum(item.pixel_explained for item in first)
+    notes = [
+        f"the first {len(first)} components explain {latent:.0%} of the latent variance; those of the raw pixels "
+        f"explain {pixel:.0%} of theirs, so the number alone proves nothing"
+    ]
+    if first[0].verdict is None:
+        notes.append(f"{ears} ears are too few for a verdict: {analysis.needed} are needed")
+    if all(item.verdict == "light" for item in first):
+        notes.append(
+            f"warning: the first {len(first)} components encode only lighting. The teacher has learned brightness and "
+            "color before anatomy: see docs/eigenears.md"
+        )
+    return notes

@@ -1,9 +1,10 @@
-"""The folder that `ear evaluate` leaves."""
+"""The folder that `evaluate` writes for a teacher."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,103 +12,126 @@ from numpy.typing import NDArray
 
 from earcli import __version__
 from earcli.analysis.encoding import device_of
-from earcli.analysis.evaluation import Evaluation
-from earcli.analysis.verdict import Line
+from earcli.analysis.evaluation import TeacherMeasurements
+from earcli.analysis.verdict import HEADER, MetricRow
+from earcli.config.teacher import TrainConfig
 from earcli.data.batches import as_images, as_pixels
-from earcli.data.cache import Crops
+from earcli.data.cache import Crops, Skipped
 from earcli.files import write_records
-from earcli.reporting.html import ReportPicture, ReportTable, write_report
+from earcli.models.vae import EarVAE
+from earcli.reporting.html import ReportImage, ReportTable, write_report
 from earcli.reporting.plots import save_histogram, save_labeled_rows
-from earcli.tasks.sources import Teacher
 
-FILES = ("metrics.json", "per_image.csv", "skipped.csv", "report.html", "examples.png", "psnr.png", "kl.png")
-SHOWN = 8
-HEADER = (("", 0), ("measured", 0), ("95% interval", 80), ("target", 60), ("verdict", 0))
+TEACHER_FILES = ("metrics.json", "per_image.csv", "skipped.csv", "report.html", "examples.png", "psnr.png", "kl.png")
+EXAMPLES = 8
+FIGURES = (
+    (
+        "Best, median and worst ears",
+        "In each pair of rows: the ears above, their reconstructions below.",
+        "examples.png",
+    ),
+    ("PSNR of all ears", "Ears on the far left are those that the teacher reconstructs worst.", "psnr.png"),
+    ("KL of all latent dimensions", "Dimensions near 0 carry no information.", "kl.png"),
+)
 
 
-def write_evaluation(
-    folder: Path, teacher: Teacher, source: str, crops: Crops, evaluation: Evaluation, lines: Sequence[Line]
-) -> str:
-    """Writes every file and returns what `metrics.json` holds.
+def write_teacher_evaluation(
+    folder: Path,
+    checkpoint: Path,
+    model: EarVAE,
+    config: TrainConfig,
+    source: str,
+    crops: Crops,
+    measurements: TeacherMeasurements,
+    rows: Sequence[MetricRow],
+) -> dict[str, Any]:
+    """Writes all files of a teacher's evaluation.
 
     Args:
-        source: the manifest that the crops come from.
+        folder: An empty folder.
+        checkpoint: The teacher's file.
+        model: The teacher, in eval mode.
+        config: The configuration of its run.
+        source: The manifest of the crops.
+        crops: The crops that were measured.
+        measurements: What was measured on them.
+        rows: The metrics as rows of a table.
+
+    Returns:
+        The content of `metrics.json`.
     """
     facts = {
-        "teacher": str(teacher.path),
+        "teacher": str(checkpoint),
         "manifest": source,
-        "ears": f"{len(crops)} ({len(crops.skipped)} pictures left out)",
-        "architecture": f"{teacher.config.resnet_version}, {teacher.config.image_size} pixels, "
-        f"latent space of {teacher.config.latent_dim}",
-        "ear": __version__,
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "ears": f"{len(crops)} ({len(crops.skipped)} images skipped)",
+        "architecture": f"{config.resnet_version}, {config.image_size} pixels, {config.latent_dim} latent dimensions",
+        **origin(),
     }
-    verdicts = {line.key: line.verdict for line in lines if isinstance(line.verdict, bool)}
-    document = json.dumps(
-        {**facts, **evaluation.metrics, "met": verdicts, "notes": evaluation.notes}, indent=1, allow_nan=False
-    )
-    (folder / "metrics.json").write_text(document + "\n", encoding="utf-8")
-    _write_rows(folder, crops, evaluation)
-    _draw(folder, teacher, crops, evaluation)
+    verdicts = {row.key: row.verdict for row in rows if isinstance(row.verdict, bool)}
+    metrics = {**facts, **measurements.metrics, "met": verdicts, "notes": measurements.notes}
+    write_metrics(folder / "metrics.json", metrics)
+    _write_per_image(folder / "per_image.csv", crops, measurements)
+    write_skipped(folder / "skipped.csv", crops.skipped)
+    _draw_figures(folder, model, crops, measurements)
     tables = [
-        ReportTable(
-            part.capitalize(), [name for name, _ in HEADER], [line.cells for line in lines if line.part == part]
-        )
-        for part in dict.fromkeys(line.part for line in lines)
+        ReportTable(section.capitalize(), HEADER, [row.cells for row in rows if row.section == section])
+        for section in dict.fromkeys(row.section for row in rows)
     ]
-    write_report(
-        folder / "report.html", "How well a teacher knows ears", facts, evaluation.notes, tables, _pictures(folder)
-    )
-    return document
+    images = [ReportImage(title, caption, folder / name) for title, caption, name in FIGURES]
+    write_report(folder / "report.html", "Evaluation of a teacher", facts, measurements.notes, tables, images)
+    return metrics
 
 
-def _write_rows(folder: Path, crops: Crops, evaluation: Evaluation) -> None:
-    columns = {name: values for name, values in evaluation.images.items() if name != "mse"}
+def origin() -> dict[str, str]:
+    """The version of ear, and the time."""
+    return {"ear": __version__, "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")}
+
+
+def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+    """Writes metrics as JSON."""
+    path.write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_skipped(path: Path, skipped: Sequence[Skipped]) -> None:
+    """Writes the images that could not be used, if any."""
+    if skipped:
+        write_records(path, [{"path": item.path, "reason": item.reason} for item in skipped])
+
+
+def _write_per_image(path: Path, crops: Crops, measurements: TeacherMeasurements) -> None:
+    columns = {name: values for name, values in measurements.per_image.items() if name != "mse"}
     subjects = crops.manifest.subjects
     rows = [
         {
-            "path": path,
+            "path": image,
             **({} if subjects is None else {"subject": subjects[index]}),
             **{name: f"{values[index]:.6g}" for name, values in columns.items()},
         }
-        for index, path in enumerate(crops.manifest.paths)
+        for index, image in enumerate(crops.manifest.paths)
     ]
-    write_records(folder / "per_image.csv", rows)
-    if crops.skipped:
-        write_records(folder / "skipped.csv", [{"path": s.path, "reason": s.reason} for s in crops.skipped])
+    write_records(path, rows)
 
 
-def _draw(folder: Path, teacher: Teacher, crops: Crops, evaluation: Evaluation) -> None:
-    psnr = evaluation.images["psnr"]
+def _draw_figures(folder: Path, model: EarVAE, crops: Crops, measurements: TeacherMeasurements) -> None:
+    psnr = measurements.per_image["psnr"]
     order = np.argsort(-psnr, kind="stable")
-    shown = min(SHOWN, len(order))
-    middle = (len(order) - shown) // 2
-    groups = {"best": order[:shown], "median": order[middle : middle + shown], "worst": order[len(order) - shown :]}
-    save_labeled_rows(
-        folder / "examples.png",
-        "Ears above, what the teacher makes of them below",
-        {
-            f"{name}: {psnr[rows].min():.1f} to {psnr[rows].max():.1f} dB": _both(teacher, crops.pixels[rows])
-            for name, rows in groups.items()
-        },
-    )
+    count = min(EXAMPLES, len(order))
+    middle = (len(order) - count) // 2
+    groups = {"best": order[:count], "median": order[middle : middle + count], "worst": order[len(order) - count :]}
+    examples = {
+        f"{name}: {psnr[rows].min():.1f} to {psnr[rows].max():.1f} dB": _with_reconstructions(model, crops.pixels[rows])
+        for name, rows in groups.items()
+    }
+    save_labeled_rows(folder / "examples.png", "Ears above, their reconstructions below", examples)
     marks = {"mean": float(psnr.mean()), "median": float(np.median(psnr))}
     save_histogram(folder / "psnr.png", psnr, "Reconstruction", "PSNR, dB", "ears", marks)
-    marks = {"mean": float(evaluation.kl.mean())}
-    save_histogram(folder / "kl.png", evaluation.kl, "Latent space", "KL, nats, mean over ears", "dimensions", marks)
+    kl = measurements.kl
+    marks = {"mean": float(kl.mean())}
+    save_histogram(folder / "kl.png", kl, "Latent space", "KL, nats, mean over ears", "dimensions", marks)
 
 
-def _both(teacher: Teacher, pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Crops, and what the teacher makes of them."""
-    images = as_images(torch.from_numpy(pixels).permute(0, 3, 1, 2)).to(device_of(teacher.model))
+def _with_reconstructions(model: EarVAE, pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Crops (N, S, S, 3) and their reconstructions."""
+    images = as_images(torch.from_numpy(pixels).permute(0, 3, 1, 2)).to(device_of(model))
     with torch.no_grad():
-        return [pixels, as_pixels(teacher.model(images).reconstruction)]
-
-
-def _pictures(folder: Path) -> list[ReportPicture]:
-    shown = (
-        ("Best, median and worst ears", "Each pair of rows: the ear above, its reconstruction below.", "examples.png"),
-        ("PSNR of every ear", "Far to the left are the ears that the teacher knows least.", "psnr.png"),
-        ("KL of every latent dimension", "A bar at 0 counts dimensions that say nothing.", "kl.png"),
-    )
-    return [ReportPicture(title, caption, folder / name) for title, caption, name in shown]
+        return [pixels, as_pixels(model(images).reconstruction)]

@@ -1,110 +1,131 @@
-"""The folder that `ear predict` leaves."""
+"""Predicting ears and their landmarks."""
 
-import json
-import os
-from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import chain, count
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from earcli.analysis.prediction import Found
-from earcli.data.cache import Skipped
-from earcli.data.images import BadPictureError, crop_picture, quiet_decoding, read_picture
-from earcli.data.manifest import Manifest
-from earcli.files import write_csv
-from earcli.reporting.drawing import draw_ear
-
-FILES = ("predictions.json", "predictions.csv", "skipped.csv", "pictures")
-QUALITY = 92
-LONGEST_STEM = 240
-"""Bytes, which leave room for a number and an ending: names have up to 255."""
+from earcli.config.fields import at_least, between, require
+from earcli.errors import ConfigError, RunError
+from earcli.reporting.reporter import SILENT, Reporter
 
 
-@dataclass
-class PredictionFiles:
-    """Writes what was found into a new folder.
+@dataclass(frozen=True)
+class SkippedImage:
+    """An image that could not be read, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PredictResult:
+    """The predictions of a detector.
 
     Attributes:
-        names: of the points.
-        threshold: the least confidence of an ear that is drawn and cut out; the others are written down only.
-        seen, drawn: how many pictures and ears, after `write`.
-        skipped: the pictures that could not be read, after `write`.
+        output: Folder of the results: `predictions.json` (COCO), `predictions.csv` and `pictures/`.
+        crops: Folder of the cropped ears, if asked for.
+        threshold: Least confidence of the ears that were drawn and cropped.
+        pictures: Number of images that were read.
+        ears: Number of ears that were drawn.
+        skipped: The images that could not be read.
     """
 
-    folder: Path
-    manifest: Manifest
-    names: tuple[str, ...]
+    output: Path
+    crops: Path | None
     threshold: float
-    seen: int = 0
-    drawn: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
-    used: set[str] = field(default_factory=set)
+    pictures: int
+    ears: int
+    skipped: list[SkippedImage]
 
-    def write(self, results: Iterable[Found | Skipped], crops: Path | None) -> None:
-        """Writes everything; `crops` is a folder for the ears, cut out."""
-        (self.folder / "pictures").mkdir()
-        images: list[dict[str, Any]] = []
-        annotations: list[dict[str, Any]] = []
-        rows: list[list[Any]] = []
-        for found in results:
-            result = self._drawn(found, crops)
-            if isinstance(result, Skipped):
-                self.skipped.append(result)
-                continue
-            self.seen += 1
-            path = self.manifest.paths[result.index]
-            images.append({"id": self.seen, "file_name": path, "width": result.size[0], "height": result.size[1]})
-            annotations.append(self._annotation(result))
-            values = [*result.box.round(2), round(result.score, 4), *result.points.round(3).ravel()]
-            rows.append([path, *(float(value) for value in values)])
-        category = {"id": 1, "name": "ear", "keypoints": list(self.names), "skeleton": []}
-        document = {"images": images, "annotations": annotations, "categories": [category]}
-        (self.folder / "predictions.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        points = [f"{name}_{what}" for name in self.names for what in ("x", "y", "visible")]
-        write_csv(
-            self.folder / "predictions.csv", ("image_path", "x", "y", "width", "height", "confidence", *points), rows
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        crops = None if self.crops is None else str(self.crops)
+        return {**asdict(self), "output": str(self.output), "crops": crops}
+
+
+def predict(
+    sources: Sequence[str | Path],
+    *,
+    checkpoint: str | Path = "best",
+    output: str | Path = "predictions",
+    crops: str | Path | None = None,
+    threshold: float = 0.5,
+    root_dir: str | Path | None = None,
+    run_dir: str | Path = "runs",
+    batch_size: int = 32,
+    num_workers: int = 4,
+    device: str = "auto",
+    reporter: Reporter = SILENT,
+) -> PredictResult:
+    """Predict the ear and its landmarks in images; write COCO JSON, CSV and annotated images.
+
+    Args:
+        sources: Folders, image files, manifests. A box in a manifest restricts the search to it.
+        checkpoint: A detector: a file, or last.ckpt or best of the newest run that trained one.
+        output: Folder of the results; predictions that it already holds are replaced.
+        crops: New folder for the cropped ears.
+        threshold: Least confidence of an ear that is drawn and cropped; all predictions are written down.
+        root_dir: Folder that a manifest's relative paths start from. By default its own.
+        run_dir: Folder of all runs.
+        batch_size: Images per batch.
+        num_workers: Threads that decode images.
+        device: Device of the model: auto, cpu, cuda, mps, or one with a number such as cuda:1. auto is CUDA if
+            available, else the CPU.
+        reporter: Receives notes and progress.
+
+    Raises:
+        ConfigError: A parameter is out of range, or `crops` lies in `output`.
+        CheckpointError: There is no such checkpoint, or it cannot be used.
+        DataError: There is no image.
+        RunError: A folder of the results holds other files, or cannot be written.
+
+    Example:
+        >>> import earcli
+        >>> result = earcli.predict(["photos"], checkpoint="best", output="predictions")  # doctest: +SKIP
+        >>> result.pictures, result.ears  # doctest: +SKIP
+        (40, 38)
+    """
+    require(at_least(1), batch_size=batch_size, num_workers=num_workers)
+    require(between(0, 1), threshold=threshold)
+    output, crops = Path(output), None if crops is None else Path(crops)
+    _check_folders(output, crops)
+    from earcli.analysis.encoding import choose_device
+    from earcli.analysis.prediction import predict_images
+    from earcli.checkpoints.checkpoint import Checkpoint
+    from earcli.config.detector import FinetuneConfig
+    from earcli.data.inputs import collect_pictures
+    from earcli.files import new_folder, replacing_folder
+    from earcli.tasks.inputs import report_skipped
+    from earcli.tasks.prediction_files import PREDICTION_FILES, PredictionWriter
+
+    manifest = collect_pictures([Path(source) for source in sources], None if root_dir is None else Path(root_dir))
+    opened = Checkpoint.open(checkpoint, "detector", run_dir=run_dir)
+    config = opened.config
+    assert isinstance(config, FinetuneConfig)
+    model = opened.detector(choose_device(device))
+    reporter.note(f"detector {opened.path}")
+    crops_folder = nullcontext() if crops is None else new_folder(crops)
+    with replacing_folder(output, PREDICTION_FILES) as folder, crops_folder as cropped:
+        writer = PredictionWriter(folder, cropped, manifest, config.point_names, threshold)
+        predictions = predict_images(
+            model,
+            manifest,
+            side=config.side,
+            margin=config.view_margin,
+            batch_size=batch_size,
+            workers=num_workers,
+            progress=reporter.progress,
         )
-        if self.skipped:
-            write_csv(self.folder / "skipped.csv", ("path", "reason"), [(s.path, s.reason) for s in self.skipped])
+        writer.write(predictions)
+    report_skipped(writer.skipped, reporter, f"of {len(manifest)} pictures")
+    skipped = [SkippedImage(item.path, item.reason) for item in writer.skipped]
+    return PredictResult(output, crops, threshold, len(writer.predictions), writer.ears, skipped)
 
-    def _annotation(self, found: Found) -> dict[str, Any]:
-        """As COCO has results; visibility is 2 where the point is more likely visible than hidden, else 1."""
-        flat = [value for x, y, sure in found.points.round(2).tolist() for value in (x, y, 2 if sure >= 0.5 else 1)]
-        x, y, width, height = found.box.round(2).tolist()
-        return {
-            "id": self.seen,
-            "image_id": self.seen,
-            "category_id": 1,
-            "bbox": [x, y, width, height],
-            "area": round(width * height, 2),
-            "iscrowd": 0,
-            "score": round(found.score, 4),
-            "num_keypoints": len(found.points),
-            "keypoints": flat,
-        }
 
-    def _drawn(self, found: Found | Skipped, crops: Path | None) -> Found | Skipped:
-        """Draws an ear that was found; says so where the picture went away after it was looked at."""
-        if isinstance(found, Found) and found.score >= self.threshold:
-            try:
-                self._picture(found, crops)
-            except BadPictureError as error:
-                return Skipped(found.index, self.manifest.paths[found.index], str(error))
-        return found
-
-    def _picture(self, found: Found, crops: Path | None) -> None:
-        with quiet_decoding():
-            image = read_picture(self.manifest.locate(found.index))
-        stem = Path(self.manifest.paths[found.index]).stem
-        while len(os.fsencode(stem)) > LONGEST_STEM:
-            stem = stem[:-1]
-        names = chain([f"{stem}.jpg"], (f"{stem}_{number}.jpg" for number in count(2)))
-        name = next(name for name in names if name not in self.used)
-        self.used.add(name)
-        draw_ear(image, found.box, found.points[:, :2]).save(self.folder / "pictures" / name, quality=QUALITY)
-        self.drawn += 1
-        if crops is not None:
-            with suppress(BadPictureError):  # a box that holds no pixel of the picture
-                crop_picture(image, found.box).save(crops / name, quality=QUALITY)
+def _check_folders(output: Path, crops: Path | None) -> None:
+    if output.is_dir() and any(output.iterdir()) and not (output / "predictions.json").is_file():
+        raise RunError(f"{output} holds files that ear predict did not put there. Use another folder as `output`.")
+    if crops is not None and crops.resolve().is_relative_to(output.resolve()):
+        raise ConfigError(f"`crops` {crops} lies in `output` {output}, which is replaced as a whole.")

@@ -161,7 +161,7 @@ def _run_trial(make: Starter, train: PixelDataset, test: PixelDataset, task: _Ta
         model, config = make(replace(task.config, run_dir=Path(folder)))
         datasets = train.subset(fold.train[: task.budget]), test.subset(fold.test)
         _, module = train_detector(config, model, *datasets, (), SILENT)
-    results = DetectionResults.joined(module.results)
+    results = DetectionResults.concatenate(module.results)
     return Trial(task.start, task.budget, fold.seed, fold.number, fold.test, results.nme(), results.iou())
 
 

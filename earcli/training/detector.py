@@ -98,9 +98,9 @@ class DetectorModule(EarModule):
         detection = self.network(images)
         losses = self.losses(detection, target, sum_across_ranks(len(images), self.device))
         self.add({"loss": losses.total, **losses.terms}, len(images))
-        self.results.append(DetectionResults.of(detection, batch))
+        self.results.append(DetectionResults.from_batch(detection, batch))
 
     def finish_record(self) -> None:
         self.results = all_gather_items(self.results)
-        summary = DetectionResults.joined(self.results).summary()
+        summary = DetectionResults.concatenate(self.results).summary()
         self.record |= {f"val/{name}": value for name, value in summary.items()}
