@@ -5,11 +5,12 @@ import inspect
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
 
-from earcli.cli.derive import knob_options, summary_of, task_options, with_flags
+from earcli.cli.derive import flags_of, knob_options, summary_of, task_options, with_flags
 from earcli.cli.preflight import check_environment
 from earcli.config.fields import Knobs
 from earcli.errors import EarError, InterruptedTraining, RunError, is_out_of_memory
@@ -50,6 +51,7 @@ def command(
         common = [_flag_parameter("debug", DEBUG), *([_flag_parameter("as_json", AS_JSON)] if as_json else [])]
         context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
         parameters = [context, *own, *extra, *flat, *common]
+        flags = flags_of((p.name for p in parameters), short or {})
 
         @functools.wraps(show)
         def run(ctx: typer.Context, *, debug: bool, as_json: bool = False, **values: Any) -> None:
@@ -59,11 +61,11 @@ def command(
                     values[name] = value
             options = {p.name: values.pop(p.name) for p in extra}
             work = functools.partial(call, values, options) if call else functools.partial(task, **values)
-            guarded(lambda: _run(work, show, as_json, options), debug, [p.name for p in parameters])
+            guarded(lambda: _run(work, show, as_json, options), debug, flags)
 
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
-        run.__doc__ = summary_of(task)
+        run.__doc__ = with_flags(summary_of(task), flags)
         return run
 
     return decorate
@@ -93,7 +95,7 @@ def _run(work: Callable[..., Any], show: Show, as_json: bool, options: Mapping[s
     show(console, result, **options)
 
 
-def guarded(work: Callable[[], None], debug: bool, names: Sequence[str]) -> None:
+def guarded(work: Callable[[], None], debug: bool, flags: Mapping[str, str]) -> None:
     """The one place where errors end: one red line, and an exit code."""
     if debug:
         work()
@@ -105,21 +107,21 @@ def guarded(work: Callable[[], None], debug: bool, names: Sequence[str]) -> None
         show_stop(stopped)
         raise typer.Exit(128 + stopped.signal_number) from None
     except EarError as error:
-        show_error(error, names)
+        show_error(error, flags)
         raise typer.Exit(1) from None
     except (MemoryError, RuntimeError, ImportError) as error:
         if not is_out_of_memory(error):
             raise
-        show_error(RunError("Memory ran out. Use a smaller batch or image, or close other programs."), names)
+        show_error(RunError("Memory ran out. Use a smaller batch or image, or close other programs."), flags)
         raise typer.Exit(1) from None
 
 
-def show_error(error: EarError, names: Sequence[str] = ()) -> None:
+def show_error(error: EarError, flags: Mapping[str, str] = MappingProxyType({})) -> None:
     """One red line on standard error; nothing for an error that another process of the same run reports."""
     from earcli.reporting.console import print_error
 
     if str(error):
-        print_error(with_flags(str(error), names))
+        print_error(with_flags(str(error), flags))
 
 
 def show_stop(stopped: InterruptedTraining) -> None:

@@ -26,14 +26,22 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def with_flags(text: str, names: Iterable[str]) -> str:
-    """A help or error text in which parameters in backticks are written as flags.
+def with_flags(text: str, flags: Mapping[str, str]) -> str:
+    """A help or error text in which parameters in backticks are written as their flags.
 
-    >>> with_flags("`batch_size` must be 1 or more, got `x`.", ["batch_size"])
+    >>> with_flags("`batch_size` must be 1 or more, got `x`.", {"batch_size": "--batch-size"})
     '--batch-size must be 1 or more, got `x`.'
     """
-    known = set(names)
-    return re.sub(r"`(\w+)`", lambda match: flag(match[1]) if match[1] in known else match[0], text)
+    return re.sub(r"`(\w+)`", lambda match: flags.get(match[1], match[0]), text)
+
+
+def flags_of(names: Iterable[str], short: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The flag by which messages name each parameter.
+
+    >>> flags_of(["counts", "output"], {"counts": ("--count",)})
+    {'counts': '--count', 'output': '--output'}
+    """
+    return {name: short[name][0] if name in short else flag(name) for name in names}
 
 
 def summary_of(task: Callable[..., Any]) -> str:
@@ -60,16 +68,18 @@ def task_options(
     """
     hints, helps = get_type_hints(task), helps_of(task)
     parameters = [p for p in inspect.signature(task).parameters.values() if p.name not in INTERNAL]
-    names = [p.name for p in parameters]
+    flags = flags_of((p.name for p in parameters), short)
     result = []
     for parameter in parameters:
-        kind, text = _typer_type(hints[parameter.name]), with_flags(helps[parameter.name], names)
+        kind, text = _typer_type(hints[parameter.name]), with_flags(helps[parameter.name], flags)
         if parameter.name in arguments:
             metavar = parameter.name.upper().rstrip("S") if get_origin(kind) is list else parameter.name.upper()
             information: Any = typer.Argument(metavar=metavar, help=text, show_default=False)
         else:
-            flags = short.get(parameter.name, (flag(parameter.name),))
-            information = typer.Option(*flags, help=text, show_default=parameter.default is not None and parameter.default is not False)
+            spellings = short.get(parameter.name, (flag(parameter.name),))
+            information = typer.Option(
+                *spellings, help=text, show_default=parameter.default is not None and parameter.default is not False
+            )
         result.append(
             inspect.Parameter(
                 parameter.name,
@@ -86,24 +96,24 @@ def knob_options(kinds: Sequence[type[Knobs]], resumable_only: bool) -> list[ins
     hints = {name: hint for kind in kinds for name, hint in get_type_hints(kind).items()}
     # of a knob that several kinds have, the first one's default and help are shown
     every = {f.name: (f, group) for kind in reversed(kinds) for group in kind.GROUPS for f in fields(group)}
-    names = list(every)
+    flags = flags_of(every, {})
     return [
         inspect.Parameter(
             item.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=item.default,
-            annotation=Annotated[hints[item.name], _knob_option(item, group.TITLE, names)],
+            annotation=Annotated[hints[item.name], _knob_option(item, group.TITLE, flags)],
         )
         for item, group in every.values()
         if item.metadata["resumable"] or not resumable_only
     ]
 
 
-def _knob_option(item: Field[Any], panel: str, names: Sequence[str]) -> Any:
+def _knob_option(item: Field[Any], panel: str, flags: Mapping[str, str]) -> Any:
     words: Mapping[str, int] = item.metadata["words"]
     return typer.Option(
         flag(item.name),
-        help=with_flags(item.metadata["help"], names),
+        help=with_flags(item.metadata["help"], flags),
         rich_help_panel=panel,
         parser=_number_or(words) if words else None,
         metavar="|".join(["INTEGER", *words]) if words else None,
