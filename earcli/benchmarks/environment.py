@@ -1,4 +1,4 @@
-"""What a bug report should say of the machine and the installation."""
+"""Facts about machine and installation, for bug reports."""
 
 import os
 import platform
@@ -10,25 +10,23 @@ import torch
 import torchvision
 
 from earcli import __version__
+from earcli.checkpoints.pretrained import cached_path
 from earcli.config.teacher import TrainConfig
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow", "onnx", "onnxruntime")
 
 
 def environment(config: TrainConfig) -> dict[str, str]:
-    """Facts by name.
+    """Versions, hardware, precision, free disk space, and whether ImageNet weights are cached, by name.
 
     Args:
-        config: its precision chosen.
+        config: The configuration whose precision and backbone are reported; its precision is not `auto`.
     """
     urls = {
         config.resnet_version: torchvision.models.get_model_weights(config.resnet_version).DEFAULT.url,
         "vgg16": torchvision.models.VGG16_Weights.IMAGENET1K_V1.url,
     }
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    cached = [
-        f"{name} {'here' if (folder / url.rsplit('/', 1)[-1]).is_file() else 'not here'}" for name, url in urls.items()
-    ]
+    weights = [f"{name} {'cached' if cached_path(url).is_file() else 'not cached'}" for name, url in urls.items()]
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     return {
         "ear": __version__,
@@ -37,8 +35,8 @@ def environment(config: TrainConfig) -> dict[str, str]:
         "CUDA devices": ", ".join(gpus) or "none",
         "processors": f"{os.cpu_count()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
         "precision": config.precision,
-        "free disk": f"{shutil.disk_usage(Path.cwd()).free / 2**30:.0f} GiB here",
-        "ImageNet weights": ", ".join(cached),
+        "free disk": f"{shutil.disk_usage(Path.cwd()).free / 2**30:.0f} GiB in the working folder",
+        "ImageNet weights": ", ".join(weights),
     }
 
 

@@ -1,4 +1,4 @@
-"""How fast encoders run, measured in turns, each in a process of its own that loads nothing but what it needs."""
+"""Speed of encoders, each in a process of its own that imports nothing but what it needs."""
 
 import logging
 import multiprocessing
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +16,14 @@ from earcli.data.cache import Progress
 
 Floats = NDArray[np.float32]
 Encoder = Callable[[Floats], Floats]
-Backend = Literal["torch", "compile", "onnx", "int8"]
-BACKENDS: tuple[Backend, ...] = ("torch", "compile", "onnx", "int8")
-TURNS = 6
-LEAST_RUNS = 3
-WARM_UP = 0.2
+"""From images (B, 3, S, S) in [-1, 1] to posterior means (B, latent_dim)."""
+ROUNDS = 6
+MIN_RUNS = 3
+WARM_UP_SECONDS = 0.2
 
 
 class Speed(NamedTuple):
-    """One encoder at one batch size: images a second over all runs, and how long one batch took, in milliseconds."""
+    """Throughput of one encoder at one batch size over all runs, and the latency of a batch in ms."""
 
     backend: str
     batch: int
@@ -35,89 +34,78 @@ class Speed(NamedTuple):
 
 
 class Worker:
-    """An encoder in a process of its own.
+    """An encoder in a process of its own; a context manager that ends the process.
 
     Args:
-        backend: what runs it.
-        path: a checkpoint for torch and compile, an ONNX file for onnx and int8.
-        threads: that one operator may use.
+        backend: `torch`, `compile`, `onnx` or `int8`.
+        path: A checkpoint for `torch` and `compile`, an ONNX file for `onnx` and `int8`.
+        threads: Threads of one operator.
     """
 
-    def __init__(self, backend: Backend, path: Path, threads: int) -> None:
-        # spawned, not forked: a fork would begin with all that this process has loaded
+    def __init__(self, backend: str, path: Path, threads: int) -> None:
+        # a forked process would start with all the modules that this one has imported
         context = multiprocessing.get_context("spawn")
         self.pool = ProcessPoolExecutor(1, context, initializer=_load, initargs=(backend, path, threads))
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.shutdown()
+
     def encode(self, images: Floats) -> Floats:
-        """The posterior means (B, latent_dim) of images (B, 3, S, S)."""
+        """The posterior means (B, latent_dim) of images (B, 3, S, S) in [-1, 1]."""
         return self.pool.submit(_encode, images).result()
 
     def time(self, images: Floats, seconds: float) -> list[float]:
-        """Seconds that each pass took, over so many seconds; a warm-up does not count."""
+        """Seconds of each pass, repeated for `seconds` after a warm-up."""
         return self.pool.submit(_time, images, seconds).result()
 
     def peak_memory(self) -> int:
-        """Bytes that the process has held at most, Python included."""
+        """Peak resident memory of the process in bytes, Python included."""
         return self.pool.submit(_peak_memory).result()
-
-    def close(self) -> None:
-        self.pool.shutdown()
 
 
 def measure_speed(
     workers: Mapping[str, Worker],
     images: Floats,
-    batches: Sequence[int],
+    batch_sizes: Sequence[int],
     seconds: float,
-    progress: Progress | None = None,
+    progress: Progress,
 ) -> list[Speed]:
-    """Times encoders in turns, so that what else the machine does meets all of them.
+    """Times encoders in alternation, so that other load on the machine affects all of them.
 
     Args:
-        workers: by name.
-        images: (N, 3, S, S) in [-1, 1], repeated where a batch wants more.
-        seconds: that each encoder gets at each batch size, over six turns.
+        workers: By name.
+        images: (N, 3, S, S) in [-1, 1], repeated where a batch is larger.
+        batch_sizes: Images per batch.
+        seconds: Total time of each encoder at each batch size, divided among six rounds.
+        progress: Called after each round.
     """
     result = []
-    for number, batch in enumerate(batches):
+    for number, batch in enumerate(batch_sizes):
         inputs = images[np.arange(batch) % len(images)]
         times: dict[str, list[float]] = {name: [] for name in workers}
-        for turn in range(TURNS):
+        for turn in range(ROUNDS):
             for name, worker in workers.items():
-                times[name] += worker.time(inputs, seconds / TURNS)
-            if progress is not None:
-                progress("measuring speed", number * TURNS + turn + 1, len(batches) * TURNS)
-        for name, taken in times.items():
-            median, late = (float(value) * 1000 for value in np.percentile(taken, [50, 95]))
-            result.append(Speed(name, batch, batch * len(taken) / sum(taken), median, late, len(taken)))
+                times[name] += worker.time(inputs, seconds / ROUNDS)
+            progress("measuring speed", number * ROUNDS + turn + 1, len(batch_sizes) * ROUNDS)
+        for name, values in times.items():
+            median, p95 = (float(value) * 1000 for value in np.percentile(values, [50, 95]))
+            result.append(Speed(name, batch, batch * len(values) / sum(values), median, p95, len(values)))
     return result
 
 
-# -- what runs in a worker's process
-
-_loaded: dict[str, Any] = {}
-
-
-def _load(backend: Backend, path: Path, threads: int) -> None:
-    if backend in ("torch", "compile"):
-        _loaded["encoder"] = torch_encoder(path, threads, compiled=backend == "compile")
-        return
-    from earcli.exporting.runtime import OnnxModel
-
-    model = OnnxModel(path, threads)
-    _loaded["encoder"] = lambda images: model(images)["mu"]
-
-
 def torch_encoder(checkpoint: Path, threads: int, *, compiled: bool) -> Encoder:
-    """The posterior means by PyTorch, eager or through `torch.compile`, in fp32 on the CPU."""
+    """The encoder in PyTorch, eager or through `torch.compile`, in fp32 on the CPU."""
     import torch
 
     from earcli.models.vae import EarVAE
 
     torch.set_num_threads(threads)
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it misses CUDA, which is not used here
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # warns about missing CUDA, unused here
     encoder = EarVAE.load_from_checkpoint(checkpoint).encoder
-    # a shape each: what one batch size wants is not what another does
+    # compiled again for each batch size, which may need other code
     run = torch.compile(encoder, dynamic=False) if compiled else encoder
 
     def encode(images: Floats) -> Floats:
@@ -128,33 +116,49 @@ def torch_encoder(checkpoint: Path, threads: int, *, compiled: bool) -> Encoder:
     return encode
 
 
+# -- what runs in a worker's process
+
+_loaded: dict[str, Any] = {}
+
+
+def _load(backend: str, path: Path, threads: int) -> None:
+    if backend in ("torch", "compile"):
+        _loaded["encoder"] = torch_encoder(path, threads, compiled=backend == "compile")
+        return
+    from earcli.exporting.runtime import OnnxModel
+
+    model = OnnxModel(path, threads)
+    _loaded["encoder"] = lambda images: model(images)["mu"]
+
+
 def _encode(images: Floats) -> Floats:
-    found: Floats = _loaded["encoder"](images)
-    return found
+    mu: Floats = _loaded["encoder"](images)
+    return mu
 
 
 def _time(images: Floats, seconds: float) -> list[float]:
-    _run_for(WARM_UP, images)
+    _run_for(WARM_UP_SECONDS, images)
     return _run_for(seconds, images)
 
 
 def _run_for(seconds: float, images: Floats) -> list[float]:
-    taken: list[float] = []
-    while sum(taken) < seconds or len(taken) < LEAST_RUNS:
+    times: list[float] = []
+    while sum(times) < seconds or len(times) < MIN_RUNS:
         start = time.perf_counter()
         _loaded["encoder"](images)
-        taken.append(time.perf_counter() - start)
-    return taken
+        times.append(time.perf_counter() - start)
+    return times
 
 
 def _peak_memory() -> int:
+    # not `earcli.training.memory`, which imports torch
     status = Path("/proc/self/status")
-    if status.is_file():  # Linux's getrusage still counts what the parent held when it started this process
+    if status.is_file():  # Linux's getrusage includes what the parent held when it started this process
         lines = status.read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
-    if sys.platform == "win32":  # no way to ask without another library
+    if sys.platform == "win32":  # the standard library cannot tell
         return 0
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # kilobytes but for macOS
+    return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, else KiB

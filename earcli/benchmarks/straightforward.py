@@ -1,7 +1,7 @@
-"""The straightforward training step: what one would write first, to measure the fast one against.
+"""The straightforward training step, a baseline for the optimized one.
 
-Eager, fp32, contiguous tensors, ordinary convolutions, losses from general building blocks, PyTorch's default AdamW,
-the loss read after every step. It shares weights and results with the fast step, not code.
+Eager, fp32, contiguous tensors, ordinary convolutions, losses composed of general building blocks, PyTorch's default
+AdamW, the loss read after every step. It computes the same values as the optimized step and shares none of its code.
 """
 
 import copy
@@ -22,11 +22,11 @@ class NaiveStep:
     """Trains a copy of a model with the seven-term objective.
 
     Args:
-        model: is left as it is.
-        weights: of the terms, by the objective's names; 0 leaves a term out.
-        vgg: the state dict of torchvision's `vgg16`; None leaves the perceptual term out.
-        kl_weight: w_KL.
-        lr: AdamW's learning rate.
+        model: The model to copy.
+        weights: Weight of each term, by the names of `Objective`; 0 disables a term.
+        vgg: State dict of torchvision's `vgg16`; None disables the perceptual term.
+        kl_weight: Weight of the KL term per latent dimension.
+        lr: Learning rate of AdamW.
     """
 
     def __init__(
@@ -46,66 +46,66 @@ class NaiveStep:
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=lr)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> float:
-        """One step on images (B, 3, S, S) in [-1, 1]; returns the loss before it."""
+        """One step on images (B, 3, S, S) in [-1, 1]; returns the loss before the update."""
         self.optimizer.zero_grad()
-        loss = self.loss(images, generator)
+        loss = self._loss(images, generator)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         return loss.item()
 
-    def loss(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def _loss(self, images: Tensor, generator: torch.Generator) -> Tensor:
         output = self.model(images, generator)
-        terms = self.terms(output.reconstruction, images)
+        terms = self._image_terms(output.reconstruction, images)
         mu, logvar = output.posterior
         terms["kl"] = (0.5 * (mu**2 + logvar.exp() - 1 - logvar)).sum(1).mean() / mu.shape[1]
         if self.weights["contrastive"]:
-            terms["contrastive"] = nt_xent(output.z, output.posterior.sample(generator))
+            terms["contrastive"] = _nt_xent(output.z, output.posterior.sample(generator))
         total: Tensor = sum((self.weights[name] * value for name, value in terms.items()), torch.zeros(()))
         return total
 
-    def terms(self, made: Tensor, wanted: Tensor) -> dict[str, Tensor]:
-        terms = {"l1": F.l1_loss(made, wanted)}
+    def _image_terms(self, reconstruction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        terms = {"l1": F.l1_loss(reconstruction, target)}
         if self.weights["ssim_loss"]:
-            ssim = structural_similarity_index_measure((made + 1) / 2, (wanted + 1) / 2, data_range=1.0)
+            ssim = structural_similarity_index_measure((reconstruction + 1) / 2, (target + 1) / 2, data_range=1.0)
             assert isinstance(ssim, Tensor)
             terms["ssim_loss"] = 1 - ssim
         if self.weights["edge"]:
-            terms["edge"] = sum(
-                (F.l1_loss(a, b) for a, b in zip(sobel(made), sobel(wanted), strict=True)), made.new_zeros(())
-            )
+            pairs = zip(_sobel(reconstruction), _sobel(target), strict=True)
+            terms["edge"] = torch.stack([F.l1_loss(a, b) for a, b in pairs]).sum()
         if self.weights["center"]:
-            at = (torch.arange(made.shape[-1]) + 0.5) / made.shape[-1] - 0.5
-            mask = torch.exp(-(at[:, None] ** 2 + at**2) / (2 * CENTER_SIGMA**2))
-            terms["center"] = (mask * (made - wanted).abs()).sum() / (3 * mask.sum() * len(made))
+            side = target.shape[-1]
+            offset = (torch.arange(side) + 0.5) / side - 0.5
+            mask = torch.exp(-(offset[:, None] ** 2 + offset**2) / (2 * CENTER_SIGMA**2))
+            terms["center"] = (mask * (reconstruction - target).abs()).sum() / (3 * mask.sum() * len(target))
         if self.vgg is not None and self.weights["perceptual"]:
-            pairs = zip(self.features(made), self.features(wanted), strict=True)
+            pairs = zip(_features(self.vgg, reconstruction), _features(self.vgg, target), strict=True)
             terms["perceptual"] = torch.stack([F.l1_loss(a, b) for a, b in pairs]).mean()
         return terms
 
-    def features(self, images: Tensor) -> list[Tensor]:
-        assert self.vgg is not None
-        mean, std = torch.tensor(IMAGENET_MEAN).view(3, 1, 1), torch.tensor(IMAGENET_STD).view(3, 1, 1)
-        x, found = ((images + 1) / 2 - mean) / std, []
-        for index in CONVOLUTIONS:
-            if index in POOLED_BEFORE:
-                x = F.max_pool2d(x, 2)
-            x = F.relu(F.conv2d(x, self.vgg[f"features.{index}.weight"], self.vgg[f"features.{index}.bias"], padding=1))
-            if index in COMPARED:
-                found.append(x)
-        return found
+
+def _features(vgg: Mapping[str, Tensor], images: Tensor) -> list[Tensor]:
+    """relu1_2, relu2_2, relu3_3 and relu4_3 of VGG16 on images in [-1, 1]."""
+    mean, std = torch.tensor(IMAGENET_MEAN).view(3, 1, 1), torch.tensor(IMAGENET_STD).view(3, 1, 1)
+    x, features = ((images + 1) / 2 - mean) / std, []
+    for index in CONVOLUTIONS:
+        if index in POOLED_BEFORE:
+            x = F.max_pool2d(x, 2)
+        x = F.relu(F.conv2d(x, vgg[f"features.{index}.weight"], vgg[f"features.{index}.bias"], padding=1))
+        if index in COMPARED:
+            features.append(x)
+    return features
 
 
-def sobel(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Horizontal and vertical gradients, each channel by itself."""
+def _sobel(images: Tensor) -> list[Tensor]:
+    """Horizontal and vertical gradients of each channel."""
     kernel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
-    across, down = (F.conv2d(padded, k.expand(3, 1, 3, 3), groups=3) for k in (kernel, kernel.T))
-    return across, down
+    return [F.conv2d(padded, k.expand(3, 1, 3, 3), groups=3) for k in (kernel, kernel.T)]
 
 
-def nt_xent(first: Tensor, second: Tensor) -> Tensor:
-    """NT-Xent at a temperature of 0.5, every other ear a negative."""
+def _nt_xent(first: Tensor, second: Tensor) -> Tensor:
+    """NT-Xent (Chen et al. 2020, arXiv:2002.05709) at temperature 0.5; every other ear is a negative."""
     z = F.normalize(torch.cat([first, second]), dim=1)
     similarity = (z @ z.T / 0.5).fill_diagonal_(-torch.inf)
     count = len(first)

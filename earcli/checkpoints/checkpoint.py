@@ -102,15 +102,29 @@ class Checkpoint:
         except CheckpointError:
             return None
 
+    @property
+    def teacher_config(self) -> TrainConfig:
+        """The configuration of a teacher; raises CheckpointError for a detector."""
+        if not isinstance(self.config, TrainConfig):
+            raise CheckpointError(f"{self.path} is a detector's checkpoint, expected a teacher's.")
+        return self.config
+
+    @property
+    def detector_config(self) -> FinetuneConfig:
+        """The configuration of a detector; raises CheckpointError for a teacher, or an incomplete architecture."""
+        if not isinstance(self.config, FinetuneConfig):
+            raise CheckpointError(f"{self.path} is a teacher's checkpoint, expected a detector's.")
+        if not self.config.is_settled:
+            raise CheckpointError(f"{self.path} lacks knobs of its architecture. It was not written by ear.")
+        return self.config
+
     def teacher(self, device: str | torch.device = "cpu") -> EarVAE:
         """The teacher in eval mode; its averaged weights where the run kept an average.
 
         Raises:
             CheckpointError: It holds a detector, or weights that do not fit its configuration or are not finite.
         """
-        config = self.config
-        if not isinstance(config, TrainConfig):
-            raise CheckpointError(f"{self.path} is a detector's checkpoint, expected a teacher's.")
+        config = self.teacher_config
         return self._load(lambda: EarVAE.untrained(config)).to(device)
 
     def detector(self, device: str | torch.device = "cpu") -> EarDetector:
@@ -119,11 +133,7 @@ class Checkpoint:
         Raises:
             CheckpointError: It holds a teacher, or weights that do not fit its configuration or are not finite.
         """
-        config = self.config
-        if not isinstance(config, FinetuneConfig):
-            raise CheckpointError(f"{self.path} is a teacher's checkpoint, expected a detector's.")
-        if not config.is_settled:
-            raise CheckpointError(f"{self.path} lacks knobs of its architecture. It was not written by ear.")
+        config = self.detector_config
         return self._load(lambda: EarDetector.untrained(config)).to(device)
 
     @cached_property

@@ -5,11 +5,12 @@ import inspect
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
 
-from earcli.cli.derive import knob_options, summary_of, task_options, with_flags
+from earcli.cli.derive import flags_of, knob_options, summary_of, task_options, with_flags
 from earcli.cli.preflight import check_environment
 from earcli.config.fields import Knobs
 from earcli.errors import EarError, InterruptedTraining, RunError, is_out_of_memory
@@ -51,7 +52,7 @@ def command(
         of_all = [_switch("debug", DEBUG), *([_switch("as_json", AS_JSON)] if as_json else [])]
         context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
         parameters = [context, *of_task, *of_show, *of_knobs, *of_all]
-        names = [p.name for p in parameters]
+        flags = flags_of((p.name for p in parameters), short or {})
 
         @functools.wraps(show)
         def run(ctx: typer.Context, *, debug: bool, as_json: bool = False, **values: Any) -> None:
@@ -59,11 +60,11 @@ def command(
             values = {name: value for name, value in values.items() if name not in omitted}
             options = {p.name: values.pop(p.name) for p in of_show}
             work = functools.partial(call, values, options) if call else functools.partial(task, **values)
-            guarded(lambda: _run(work, show, as_json, options, names), debug, names)
+            guarded(lambda: _run(work, show, as_json, options, flags), debug, flags)
 
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
-        run.__doc__ = summary_of(task)
+        run.__doc__ = with_flags(summary_of(task), flags)
         return run
 
     return decorate
@@ -79,12 +80,12 @@ def _is_given(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _run(work: Call, show: Show, as_json: bool, options: Mapping[str, Any], names: Sequence[str]) -> None:
+def _run(work: Call, show: Show, as_json: bool, options: Mapping[str, Any], flags: Mapping[str, str]) -> None:
     """Runs a task under a progress bar, then prints and shows its result."""
     from earcli.reporting.console import ConsoleReporter, open_console
 
     console = open_console(stderr=as_json)
-    with ConsoleReporter(console, lambda text: with_flags(text, names)) as reporter:
+    with ConsoleReporter(console, lambda text: with_flags(text, flags)) as reporter:
         result = work(reporter=reporter)
     if result is None or console.quiet:
         return
@@ -93,13 +94,13 @@ def _run(work: Call, show: Show, as_json: bool, options: Mapping[str, Any], name
     show(console, result, **options)
 
 
-def guarded(work: Callable[[], None], debug: bool, names: Sequence[str]) -> None:
+def guarded(work: Callable[[], None], debug: bool, flags: Mapping[str, str]) -> None:
     """Runs `work` and turns errors into one red line and an exit code; this is the only place that does.
 
     Args:
         work: The task and the output of its result.
         debug: Lets errors pass, for their tracebacks.
-        names: The parameters of the command, which an error shows as flags.
+        flags: The flag of each parameter of the command, for error messages.
     """
     if debug:
         work()
@@ -111,21 +112,21 @@ def guarded(work: Callable[[], None], debug: bool, names: Sequence[str]) -> None
         show_stop(stopped)
         raise typer.Exit(128 + stopped.signal_number) from None
     except EarError as error:
-        show_error(error, names)
+        show_error(error, flags)
         raise typer.Exit(1) from None
     except (MemoryError, RuntimeError, ImportError) as error:
         if not is_out_of_memory(error):
             raise
-        show_error(RunError("Memory ran out. Use a smaller batch or image, or close other programs."), names)
+        show_error(RunError("Memory ran out. Use a smaller batch or image, or close other programs."), flags)
         raise typer.Exit(1) from None
 
 
-def show_error(error: EarError, names: Sequence[str] = ()) -> None:
+def show_error(error: EarError, flags: Mapping[str, str] = MappingProxyType({})) -> None:
     """Prints one red line on standard error; nothing for an error that another process of the run reports."""
     from earcli.reporting.console import print_error
 
     if str(error):
-        print_error(with_flags(str(error), names))
+        print_error(with_flags(str(error), flags))
 
 
 def show_stop(stopped: InterruptedTraining) -> None:

@@ -26,14 +26,22 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def with_flags(text: str, names: Iterable[str]) -> str:
-    """A help or error text in which parameters in backticks are written as flags.
+def with_flags(text: str, flags: Mapping[str, str]) -> str:
+    """A help or error text in which parameters in backticks are written as their flags.
 
-    >>> with_flags("`batch_size` must be 1 or more, got `x`.", ["batch_size"])
+    >>> with_flags("`batch_size` must be 1 or more, got `x`.", {"batch_size": "--batch-size"})
     '--batch-size must be 1 or more, got `x`.'
     """
-    parameters = set(names)
-    return re.sub(r"`(\w+)`", lambda match: flag(match[1]) if match[1] in parameters else match[0], text)
+    return re.sub(r"`(\w+)`", lambda match: flags.get(match[1], match[0]), text)
+
+
+def flags_of(names: Iterable[str], short: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The flag by which messages name each parameter.
+
+    >>> flags_of(["counts", "output"], {"counts": ("--count",)})
+    {'counts': '--count', 'output': '--output'}
+    """
+    return {name: short[name][0] if name in short else flag(name) for name in names}
 
 
 def summary_of(task: Callable[..., Any]) -> str:
@@ -61,16 +69,17 @@ def task_options(
     hints, helps = get_type_hints(task), helps_of(task)
     # `with_knobs` adds knobs to the signature, but not to the annotations
     names = [name for name in inspect.signature(task).parameters if name in hints and name not in INTERNAL]
+    flags = flags_of(names, short)
     result = []
     for name in names:
         default = inspect.signature(task).parameters[name].default
-        kind, text = _typer_type(hints[name]), with_flags(helps[name], names)
+        kind, text = _typer_type(hints[name]), with_flags(helps[name], flags)
         if name in arguments:
             metavar = name.upper().rstrip("S") if get_origin(kind) is list else name.upper()
             option: Any = typer.Argument(metavar=metavar, help=text, show_default=False)
         else:
             show_default = default is not None and default is not False
-            option = typer.Option(*short.get(name, (flag(name),)), help=text, show_default=show_default)
+            option = typer.Option(*short.get(name, (flags[name],)), help=text, show_default=show_default)
         result.append(_parameter(name, _typer_default(default, kind), kind, option))
     return result
 
@@ -81,12 +90,13 @@ def knob_options(kinds: Sequence[type[Knobs]], resumable_only: bool) -> list[ins
     With `resumable_only` no defaults are shown: they come from the checkpoint.
     """
     knobs = knobs_of(*kinds, resumable_only=resumable_only)
+    flags = flags_of(knobs, {})
     result = []
     for name, info in knobs.items():
         words: Mapping[str, int] = info.field.metadata["words"]
         option = typer.Option(
-            flag(name),
-            help=with_flags(info.field.metadata["help"], knobs),
+            flags[name],
+            help=with_flags(info.field.metadata["help"], flags),
             rich_help_panel=info.group,
             parser=_number_or(words) if words else None,
             metavar="|".join(["INTEGER", *words]) if words else None,

@@ -13,7 +13,7 @@ from earcli.analysis.verdict import HEADER, MetricRow
 from earcli.data.labels import Labels
 from earcli.data.uncached import crop_or_gray
 from earcli.files import write_records
-from earcli.metrics.landmarks import FAILED_ABOVE
+from earcli.metrics.landmarks import FAILURE_THRESHOLD
 from earcli.reporting.curves import save_errors
 from earcli.reporting.drawing import draw_ears
 from earcli.reporting.html import ReportImage, ReportTable, write_report
@@ -109,7 +109,7 @@ def _draw_figures(
     save_image(folder / "worst.png", _worst_ears(labels, results, rows, badness[order], name))
     images = [ReportImage("Worst ears", "In each pair of rows: labels above, predictions below.", folder / "worst.png")]
     if measured.any():
-        save_errors(folder / "errors.png", errors[measured], FAILED_ABOVE)
+        save_errors(folder / "errors.png", errors[measured], FAILURE_THRESHOLD)
         caption = "Fraction of ears with at most each error."
         images.append(ReportImage("Errors of all ears", caption, folder / "errors.png"))
     return images

@@ -16,15 +16,15 @@ from earcli.data.views import view_dataset
 from earcli.errors import ConfigError, EarError
 from earcli.files import replacing_folder
 from earcli.metrics.intervals import bootstrap_interval
-from earcli.metrics.landmarks import FAILED_ABOVE
+from earcli.metrics.landmarks import FAILURE_THRESHOLD
 from earcli.tasks.detector_evaluation_files import DETECTOR_FILES, normalizer_name, write_detector_evaluation
 from earcli.tasks.evaluate import Evaluation, EvaluationSettings
 from earcli.tasks.inputs import cache_folder, report_skipped
 
 METRICS = {
     "nme": ("NME", ".2%"),
-    "failure_rate": (f"NME above {FAILED_ABOVE:.0%}", ".2%"),
-    "auc": (f"AUC up to {FAILED_ABOVE:.0%}", ".3f"),
+    "failure_rate": (f"NME above {FAILURE_THRESHOLD:.0%}", ".2%"),
+    "auc": (f"AUC up to {FAILURE_THRESHOLD:.0%}", ".3f"),
     "iou": ("IoU", ".3f"),
     "ap50": ("AP at 0.5", ".3f"),
     "ap": ("AP at 0.5:0.95", ".3f"),
