@@ -1,6 +1,6 @@
-"""From a teacher to files that other programs read, and those files again."""
+"""Export a model to files that other programs run, and run them."""
 
 import os
 
-# its builds tell their maker who runs what, unless they hear this before they are loaded
+# disable ONNX Runtime telemetry; it reads this variable when it is imported
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

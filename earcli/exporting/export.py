@@ -1,4 +1,4 @@
-"""From a part of a teacher to a file that is proved to compute the same."""
+"""Export a part of a model to a file that is verified to compute the same."""
 
 import json
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from earcli.errors import ExportError
-from earcli.exporting.metadata import Facts
+from earcli.exporting.metadata import ExportMetadata
 from earcli.exporting.onnx import write_onnx
 from earcli.exporting.parity import TOLERANCES, Parity, check_parity, measure_parity
 from earcli.exporting.parts import Part
@@ -18,76 +18,88 @@ from earcli.models.decoder import EarDecoder
 from earcli.untrusted.files import read_bounded
 
 Format = Literal["onnx", "pt2", "safetensors"]
-Precision = Literal["fp32", "fp16", "int8"]
-PARITY_NAME = "parity.json"
-PARITY_INPUTS = 20
-CALIBRATION_INPUTS = 128
 
 
 def export_part(
     part: Part,
-    facts: Facts,
-    form: Format,
-    opset: int,
-    target: Path,
-    inputs: tuple[Floats, Floats],
-    decoder: EarDecoder | None,
+    metadata: ExportMetadata,
+    output: Path,
+    *,
+    format: Format = "onnx",
+    opset: int = 20,
+    parity_inputs: Floats,
+    calibration_inputs: Floats | None = None,
+    decoder: EarDecoder | None = None,
 ) -> Parity:
-    """Writes a part, proves what was written on real inputs, and only then puts it in its place.
+    """Writes a part, compares it with the model on real inputs, and moves it to its path only if they agree.
 
     Args:
-        inputs: those to prove it on (20, ...), and those that int8 learns its ranges from (N, ...).
-        decoder: the teacher's, for the PSNR between reconstructions; None for a detector.
+        part: The part.
+        metadata: Stored in the export; its precision is the export's.
+        output: The file, or for safetensors the folder.
+        format: The format.
+        opset: Of an ONNX file.
+        parity_inputs: Inputs of the part to compare on (N, ...), N a multiple of 10.
+        calibration_inputs: Inputs of the part that int8 is calibrated on (M, ...).
+        decoder: The teacher's, to measure the PSNR between reconstructions; None for a detector.
 
     Raises:
-        ExportError: it does not compute what the checkpoint computes, or cannot be made; nothing is left behind.
-        RunError: `target` cannot be written, or is a folder with other files in it.
+        ExportError: The export computes something else than the model, or cannot be made; nothing is left behind.
+        RunError: `output` cannot be written, or is a folder with other files in it.
     """
-    if form == "safetensors":
-        check_replaceable(target, *FILE_NAMES)
-    elif target.is_dir():
-        raise ExportError(f"{target} is a folder. Give --output a file name.")
-    proved, calibration = inputs
-    with staging(target) as path:
+    if format == "safetensors":
+        check_replaceable(output, *FILE_NAMES)
+    elif output.is_dir():
+        raise ExportError(f"{output} is a folder, expected a file.")
+    with staging(output) as path:
         runner: Runner
-        if form == "onnx":
-            write_onnx(part, path, facts, opset, calibration)
+        if format == "onnx":
+            write_onnx(part, path, metadata, opset=opset, calibration_inputs=calibration_inputs)
             runner = OnnxModel(path)
-        elif form == "pt2":
-            write_archive(part, path, facts)
+        elif format == "pt2":
+            write_archive(part, path, metadata)
             runner = open_archive(path)
         else:
-            write_folder(part, path, facts)
+            write_folder(part, path, metadata)
             runner = open_folder(part, path)
-        parity = measure_parity(part, runner, proved, decoder)
-        check_parity(parity, TOLERANCES[facts.precision], target.name)
+        parity = measure_parity(part, runner, parity_inputs, decoder)
+        check_parity(parity, TOLERANCES[metadata.precision], output.name)
     return parity
 
 
-def bytes_of(path: Path) -> int:
+def count_bytes(path: Path) -> int:
     """The size of an export: a file with its `NAME.data`, or a folder."""
     files = path.rglob("*") if path.is_dir() else [path, path.with_name(path.name + ".data")]
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def note_parity(path: Path, target: Path, form: Format, facts: Facts, parity: Parity) -> dict[str, Any]:
-    """Adds the figures of an export to a `parity.json`, by file name, and returns them.
+def record_parity(
+    path: Path, output: Path, *, format: Format, metadata: ExportMetadata, parity: Parity
+) -> dict[str, Any]:
+    """Adds the figures of an export to `parity.json`, by file name, and returns them.
+
+    Args:
+        path: The `parity.json`; created if it does not exist.
+        output: The export.
+        format: Its format.
+        metadata: Its metadata.
+        parity: Its differences from the model.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: The file cannot be written.
     """
     record = {
-        **asdict(facts),
-        "format": form,
-        "bytes": bytes_of(target),
+        **asdict(metadata),
+        "format": format,
+        "bytes": count_bytes(output),
         **parity.to_dict(),
-        "tolerance": TOLERANCES[facts.precision]._asdict(),
+        "tolerance": TOLERANCES[metadata.precision]._asdict(),
     }
     try:
         records = json.loads(read_bounded(path))
     except (OSError, ValueError, RecursionError):
         records = {}
-    name = target.name if target.parent.resolve() == path.parent.resolve() else str(target.absolute())
+    name = output.name if output.parent.resolve() == path.parent.resolve() else str(output.absolute())
     with atomic_write(path) as temporary:
         content = {**(records if isinstance(records, dict) else {}), name: record}
         temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")

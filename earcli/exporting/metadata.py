@@ -1,27 +1,35 @@
-"""What an exported file says about itself."""
+"""The metadata in an exported file."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from earcli import __version__
 from earcli.config.detector import FinetuneConfig
 from earcli.config.fields import image_side
-from earcli.config.teacher import TrainConfig
 from earcli.errors import CheckpointError
 
-NUMBERS = ("image_size", "latent_dim")
+if TYPE_CHECKING:
+    from earcli.checkpoints.checkpoint import Checkpoint
+
+INTEGERS = ("image_size", "latent_dim")
 
 
 @dataclass(frozen=True)
-class Facts:
-    """How to feed an exported file, and where it comes from. Plain text and numbers.
+class ExportMetadata:
+    """The input format of an exported file and its provenance, as plain text and numbers.
 
     Attributes:
-        fingerprint: of the weights; see `earcli.checkpoints.weights.fingerprint`.
-        run: NAME/version_N of the training run, as far as the checkpoint's place tells.
-        points: the names of a detector's points, with commas between.
+        part: encoder, decoder, vae, features or detector.
+        precision: fp32, fp16 or int8.
+        image_size: Side of the square images in pixels.
+        latent_dim: Dimensions of the latent space.
+        resnet_version: The trunk, such as resnet50.
+        fingerprint: Of the weights; see `earcli.checkpoints.weights.fingerprint`.
+        run: NAME/version_N of the training run; empty if the checkpoint lies in no run folder.
+        checkpoint: The file name of the checkpoint.
+        points: The names of a detector's landmarks, separated by commas.
     """
 
     part: str
@@ -39,43 +47,55 @@ class Facts:
     resize: str = "crop stretched to a square by Pillow's bilinear resize"
 
     @classmethod
-    def of(
-        cls, config: TrainConfig | FinetuneConfig, checkpoint: Path, fingerprint: str, part: str, precision: str
-    ) -> Self:
+    def of(cls, checkpoint: "Checkpoint", part: str, precision: str) -> Self:
+        """The metadata of a part of a checkpoint's model."""
+        config, run = checkpoint.config, checkpoint.run
         if isinstance(config, FinetuneConfig):
-            teacher, size, points = config.teacher_config, config.side, ",".join(config.point_names)
+            teacher, image_size, points = config.teacher_config, config.side, ",".join(config.point_names)
         else:
-            teacher, size, points = config, config.image_size, ""
-        place = checkpoint.absolute().parent
-        run = "/".join(place.parts[-3:-1]) if place.name == "checkpoints" else ""
+            teacher, image_size, points = config, config.image_size, ""
         return cls(
-            part,
-            precision,
-            size,
-            teacher.latent_dim,
-            teacher.resnet_version,
-            fingerprint,
-            run,
-            checkpoint.name,
-            points,
+            part=part,
+            precision=precision,
+            image_size=image_size,
+            latent_dim=teacher.latent_dim,
+            resnet_version=teacher.resnet_version,
+            fingerprint=checkpoint.fingerprint,
+            run="/".join(run.path.parts[-2:]) if run else "",
+            checkpoint=checkpoint.path.name,
+            points=points,
         )
 
     def to_text(self) -> dict[str, str]:
+        """Every field as text, as exported files store it."""
         return {key: str(value) for key, value in asdict(self).items()}
 
     @classmethod
     def from_text(cls, values: Mapping[str, Any], source: Path) -> Self:
-        """Reads what `to_text` wrote; what it does not know it leaves out.
+        """Parses what `to_text` returned; unknown keys are ignored.
+
+        Args:
+            values: Text by key.
+            source: The file, for error messages.
 
         Raises:
-            CheckpointError: something is missing, or an image size that no teacher has.
+            CheckpointError: A key is missing, or a value is invalid.
+
+        >>> texts = ExportMetadata("encoder", "fp32", 64, 8, "resnet18", "0f", "", "best.ckpt").to_text()
+        >>> ExportMetadata.from_text(texts, Path("encoder.onnx")).image_size
+        64
         """
         known: dict[str, Any] = {key: values[key] for key in cls.__dataclass_fields__ if key in values}
         try:
-            known.update({key: int(known[key]) for key in NUMBERS})
-            facts = cls(**known)
+            known.update({key: int(known[key]) for key in INTEGERS})
+            metadata = cls(**known)
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{source} was not exported by ear: it lacks what ear export notes.") from error
-        if image_side(facts.image_size) is not None or facts.latent_dim < 1:
-            raise CheckpointError(f"{source} claims images of {facts.image_size} pixels, which no teacher has.")
-        return facts
+            raise CheckpointError(
+                f"{source} was not exported by ear: its metadata is missing or incomplete."
+            ) from error
+        expected = image_side(metadata.image_size)
+        if expected is not None:
+            raise CheckpointError(f"{source} has an image size of {metadata.image_size}, expected {expected}.")
+        if metadata.latent_dim < 1:
+            raise CheckpointError(f"{source} has {metadata.latent_dim} latent dimensions, expected 1 or more.")
+        return metadata

@@ -1,4 +1,4 @@
-"""The proof that an exported file computes what its checkpoint computes."""
+"""The comparison of an exported file with its checkpoint."""
 
 import math
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from earcli.exporting.torch_export import module_runner
 from earcli.metrics.image import psnr, to_unit
 from earcli.models.decoder import EarDecoder
 
-BATCHES = (1, 2, 5)
+BATCH_SIZES = (1, 2, 5)
 
 
 class Tolerance(NamedTuple):
-    """What is asked of every output: relative error at most, cosine at least; of reconstructions: PSNR in dB."""
+    """Limits for every output: the largest relative error, the smallest cosine; for reconstructions PSNR in dB."""
 
     relative: float
     cosine: float
@@ -33,13 +33,13 @@ TOLERANCES = {
 }
 
 
-class Closeness(NamedTuple):
-    """How close an output a comes to the reference b.
+class OutputError(NamedTuple):
+    """The difference between an output a and its reference b.
 
     Attributes:
         max_abs: max|a − b|.
         relative: max|a − b| / max|b|.
-        cosine: between a and b, flattened, of the worst image.
+        cosine: Cosine similarity of a and b, flattened, of the worst image.
     """
 
     max_abs: float
@@ -49,84 +49,88 @@ class Closeness(NamedTuple):
 
 @dataclass(frozen=True)
 class Parity:
-    """Figures over all images at batches 1, 2 and 5.
+    """The differences between an export and its checkpoint over all images at batch sizes 1, 2 and 5.
 
     Attributes:
-        outputs: by name.
-        psnr: between the reconstruction from a and that from b, of the worst image, in dB; infinite where they are the
-            same; None where a part decodes nothing.
-        images: how many different inputs were compared.
+        outputs: By name of the output.
+        psnr: Between the reconstructions of both, of the worst image, in dB; infinite if they are identical, None if
+            there is nothing to decode.
+        images: Number of different inputs.
     """
 
-    outputs: dict[str, Closeness]
+    outputs: dict[str, OutputError]
     psnr: float | None
     images: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, which has no infinity: the same reconstructions give null."""
-        level = None if self.psnr is None or math.isinf(self.psnr) else self.psnr
-        outputs = {name: value._asdict() for name, value in self.outputs.items()}
-        return {"outputs": outputs, "psnr_db": level, "images": self.images, "batches": list(BATCHES)}
+        """Plain values for JSON; it has no infinity, so an infinite PSNR is None."""
+        psnr_db = None if self.psnr is None or math.isinf(self.psnr) else self.psnr
+        outputs = {name: error._asdict() for name, error in self.outputs.items()}
+        return {"outputs": outputs, "psnr_db": psnr_db, "images": self.images, "batches": list(BATCH_SIZES)}
 
 
-def measure_parity(part: Part, runner: Runner, inputs: Floats, decoder: EarDecoder | None) -> Parity:
-    """Runs a part and its export beside each other.
+def measure_parity(part: Part, runner: Runner, inputs: Floats, decoder: EarDecoder | None = None) -> Parity:
+    """Compares an export with the part that it was made from.
 
     Args:
-        inputs: of the part, first axis N, a multiple of 10, so that every batch size sees all.
-        decoder: turns latent vectors into the images whose PSNR is taken; None where there are none.
+        part: The reference.
+        runner: The export.
+        inputs: Inputs of the part (N, ...); N is a multiple of 10, so that every batch size covers all of them.
+        decoder: Decodes posterior means to the images whose PSNR is measured; None to measure none.
     """
     reference = module_runner(part.module)
-    pairs: dict[str, list[tuple[Floats, Floats]]] = {name: [] for name in part.outputs}
-    for size in BATCHES:
+    outputs: dict[str, list[Floats]] = {name: [] for name in part.outputs}
+    references: dict[str, list[Floats]] = {name: [] for name in part.outputs}
+    for size in BATCH_SIZES:
         for start in range(0, len(inputs), size):
             batch = inputs[start : start + size]
-            a, b = runner(batch), reference(batch)
+            output, expected = runner(batch), reference(batch)
             for name in part.outputs:
-                pairs[name].append((a[name], b[name]))
-    joined = {name: (np.concatenate([a for a, _ in p]), np.concatenate([b for _, b in p])) for name, p in pairs.items()}
-    return Parity(
-        {name: closeness(a, b) for name, (a, b) in joined.items()}, _reconstruction_psnr(joined, decoder), len(inputs)
-    )
+                outputs[name].append(output[name])
+                references[name].append(expected[name])
+    pairs = {name: (np.concatenate(outputs[name]), np.concatenate(references[name])) for name in part.outputs}
+    errors = {name: compare_outputs(a, b) for name, (a, b) in pairs.items()}
+    return Parity(errors, _reconstruction_psnr(pairs, decoder), len(inputs))
 
 
-def closeness(a: Floats, b: Floats) -> Closeness:
-    """Compares an output with its reference, both (N, ...)."""
-    # in fp64: the norm of a large feature map in fp32 is off by more than what is asked
+def compare_outputs(a: Floats, b: Floats) -> OutputError:
+    """Compares an output a (N, ...) with its reference b (N, ...).
+
+    >>> compare_outputs(np.ones((2, 3), np.float32), np.ones((2, 3), np.float32)).relative
+    0.0
+    """
+    # in fp64: in fp32 the norm of a large feature map is less accurate than the tolerance
     a, b = a.reshape(len(a), -1).astype(np.float64), b.reshape(len(b), -1).astype(np.float64)
-    error = float(np.abs(a - b).max())
+    tiny = np.finfo(np.float64).tiny
+    max_abs = float(np.abs(a - b).max())
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    cosine = (a * b).sum(1) / np.maximum(norms, np.finfo(np.float64).tiny)
-    return Closeness(error, error / max(float(np.abs(b).max()), np.finfo(np.float64).tiny), float(cosine.min()))
+    cosine = (a * b).sum(1) / np.maximum(norms, tiny)
+    return OutputError(max_abs, max_abs / max(float(np.abs(b).max()), tiny), float(cosine.min()))
 
 
-def _reconstruction_psnr(joined: Mapping[str, tuple[Floats, Floats]], decoder: EarDecoder | None) -> float | None:
+def _reconstruction_psnr(pairs: Mapping[str, tuple[Floats, Floats]], decoder: EarDecoder | None) -> float | None:
     with torch.inference_mode():
-        if "reconstruction" in joined:
-            a, b = (torch.from_numpy(value) for value in joined["reconstruction"])
-        elif "mu" in joined and decoder is not None:
-            a, b = (decoder(torch.from_numpy(value)) for value in joined["mu"])
+        if "reconstruction" in pairs:
+            a, b = (torch.from_numpy(value) for value in pairs["reconstruction"])
+        elif "mu" in pairs and decoder is not None:
+            a, b = (decoder(torch.from_numpy(value)) for value in pairs["mu"])
         else:
             return None
         return float(psnr(to_unit(a), to_unit(b)).min())
 
 
-def check_parity(parity: Parity, tolerance: Tolerance, what: str) -> None:
-    """Refuses an export that is too far off.
-
-    Raises:
-        ExportError: a figure is out of its tolerance, or not a number.
-    """
-    found = []
-    for name, value in parity.outputs.items():
-        # "not within" instead of "beyond": NaN is neither
-        if not value.relative <= tolerance.relative:
-            found.append(
-                f"{name} has a relative error of {value.relative:.1e}, at most {tolerance.relative:.0e} wanted"
+def check_parity(parity: Parity, tolerance: Tolerance, name: str) -> None:
+    """Raises `ExportError` if a figure exceeds its tolerance or is NaN; `name` is the export's, for the message."""
+    failures = []
+    for output, error in parity.outputs.items():
+        # `not <=` rather than `>`: NaN must fail
+        if not error.relative <= tolerance.relative:
+            failures.append(
+                f"{output} has a relative error of {error.relative:.1e}, expected at most {tolerance.relative:.0e}"
             )
-        if not value.cosine >= tolerance.cosine:
-            found.append(f"{name} has a cosine of {value.cosine:.6f}, at least {tolerance.cosine:g} wanted")
+        if not error.cosine >= tolerance.cosine:
+            failures.append(f"{output} has a cosine of {error.cosine:.6f}, expected at least {tolerance.cosine:g}")
     if parity.psnr is not None and not parity.psnr >= tolerance.psnr:
-        found.append(f"reconstructions agree to {parity.psnr:.1f} dB, at least {tolerance.psnr:g} wanted")
-    if found:
-        raise ExportError(f"{what} does not compute what the checkpoint computes, and was not kept: {found[0]}.")
+        failures.append(f"reconstructions agree to {parity.psnr:.1f} dB, expected at least {tolerance.psnr:g} dB")
+    if failures:
+        raise ExportError(f"{name} does not compute the same as the checkpoint and was not kept: {failures[0]}.")

@@ -1,4 +1,4 @@
-"""The parts of a teacher that can be exported, each with named inputs and outputs."""
+"""The parts of a model that can be exported, each with named inputs and outputs."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ PartName = Literal["encoder", "decoder", "vae", "features", "detector"]
 
 
 class _Encoder(nn.Module):
-    # the attributes are called as in EarVAE, so that the weights keep their names
+    # the attributes have the names of EarVAE's, and so the weights do
     def __init__(self, model: EarVAE) -> None:
         super().__init__()
         self.encoder = model.encoder
@@ -59,14 +59,14 @@ class _Detector(nn.Module):
 
 @dataclass(frozen=True)
 class Part:
-    """Something to export.
+    """A part of a model to export.
 
     Attributes:
-        name: encoder, decoder, vae, features, detector.
-        module: in eval mode; takes one tensor, returns tensors by name. No output is a random draw.
-        input: the name of what it takes: `images` (B, 3, S, S) in [-1, 1], or `z` (B, latent_dim).
-        example: an input of batch 2.
-        outputs: names, in order.
+        name: encoder, decoder, vae, features or detector.
+        module: In eval mode, without gradients; maps one tensor to tensors by name, deterministically.
+        input: The name of its input: `images` (B, 3, S, S) in [-1, 1], or `z` (B, latent_dim).
+        example: An input of batch size 2.
+        outputs: The names of its outputs, in order.
     """
 
     name: PartName
@@ -77,22 +77,26 @@ class Part:
 
 
 def make_part(model: EarVAE, name: PartName) -> Part:
-    """A part of a model, in eval mode, on the CPU; it shares the model's weights."""
-    kinds: dict[PartName, type[_Encoder | _Decoder | _VAE]]
-    kinds = {"encoder": _Encoder, "decoder": _Decoder, "vae": _VAE, "features": _Features}
-    takes = "z" if name == "decoder" else "images"
-    shape = (model.latent_dim,) if takes == "z" else (3, model.image_size, model.image_size)
-    return _part(name, kinds[name](model), takes, shape)
+    """A part of a teacher on the CPU, in eval mode; it shares the weights of the model.
+
+    >>> make_part(EarVAE(8, 64, "resnet18"), "encoder").outputs
+    ('mu', 'logvar')
+    """
+    modules: dict[PartName, type[_Encoder | _Decoder | _VAE]]
+    modules = {"encoder": _Encoder, "decoder": _Decoder, "vae": _VAE, "features": _Features}
+    if name == "decoder":
+        return _make(name, modules[name](model), "z", (model.latent_dim,))
+    return _make(name, modules[name](model), "images", (3, model.image_size, model.image_size))
 
 
 def detector_part(model: EarDetector, side: int) -> Part:
-    """A detector, in eval mode, on the CPU, for images of one size; confidence and visibility are logits."""
-    return _part("detector", _Detector(model), "images", (3, side, side))
+    """A detector on the CPU, in eval mode, for images of `side` pixels; confidence and visibility are logits."""
+    return _make("detector", _Detector(model), "images", (3, side, side))
 
 
-def _part(name: PartName, module: nn.Module, takes: str, shape: tuple[int, ...]) -> Part:
+def _make(name: PartName, module: nn.Module, input: str, shape: tuple[int, ...]) -> Part:
     module.eval().requires_grad_(False)
     example = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.inference_mode():
         outputs = tuple(module(example))
-    return Part(name, module, takes, example, outputs)
+    return Part(name, module, input, example, outputs)

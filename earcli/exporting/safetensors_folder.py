@@ -1,4 +1,4 @@
-"""Writing a teacher as a folder: weights, configuration, model card."""
+"""Write a part as a folder of weights, configuration and model card."""
 
 import json
 from dataclasses import asdict
@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from earcli.checkpoints.safetensors_folder import CONFIG_NAME, WEIGHTS_NAME, read_folder
-from earcli.exporting.metadata import Facts
+from earcli.exporting.metadata import ExportMetadata
 from earcli.exporting.parts import Part, make_part
 from earcli.exporting.runtime import Runner
 from earcli.exporting.torch_export import module_runner
@@ -19,68 +19,72 @@ CARD_NAME = "README.md"
 FILE_NAMES = (CONFIG_NAME, WEIGHTS_NAME, CARD_NAME)
 CARD = """# Ear {part}
 
-{subject} of a ResNet variational autoencoder that was trained, without labels, to reconstruct crops of human ears.
+{subject} of a ResNet variational autoencoder that was trained without labels to reconstruct crops of human ears.
 
 | | |
 |---|---|
-| pictures | one ear, {size}×{size} pixels, {channels}, {value_range} |
+| input | one ear, {size}×{size} pixels, {channels}, {value_range} |
 | resize | {resize} |
-| latent vector | {latent} numbers, the posterior mean |
+| latent vector | {latent} dimensions, the posterior mean |
 | trunk | {trunk} |
 | weights | {count:,} numbers in {weights}, fingerprint {fingerprint} |
-| from | {run} {checkpoint}, ear {version} |
+| source | {run} {checkpoint}, ear {version} |
 
 {load}
 
-It knows ears as they looked in its training set, and nothing else of a person. How well it reconstructs is told by
-`ear evaluate`, not by this file.
+The model represents ears like those of its training set, and nothing else of a person. `ear evaluate` measures how
+well it reconstructs them.
 """
-LOAD_ALL = """```python
+LOAD_MODEL = """```python
 from earcli import EarVAE
 
-model = EarVAE.from_pretrained("{name}")  # a local folder; nothing is fetched
+model = EarVAE.from_pretrained("{name}")  # a local folder; nothing is downloaded
 ```"""
-LOAD_PART = "`safetensors.torch.load_file` reads the weights; their names are those of `EarVAE`."
+LOAD_WEIGHTS = "`safetensors.torch.load_file` reads the weights; their names are those of `EarVAE`."
 
 
-def write_folder(part: Part, folder: Path, facts: Facts) -> None:
-    """Writes the weights of a part with what is needed to load them.
+def write_folder(part: Part, folder: Path, metadata: ExportMetadata) -> None:
+    """Writes the weights of a part, its configuration and a model card.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: The folder cannot be written.
     """
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     state = {name: value.contiguous() for name, value in part.module.state_dict().items()}
     try:
-        save_file(state, folder / WEIGHTS_NAME, metadata=facts.to_text())
-    except SafetensorError as error:  # what it makes of a full disk
+        save_file(state, folder / WEIGHTS_NAME, metadata=metadata.to_text())
+    except SafetensorError as error:  # raised for a full disk
         raise OSError(str(error)) from error
-    (folder / CONFIG_NAME).write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
-    card = CARD.format(
-        part=part.name,
-        subject="The whole" if part.name == "vae" else f"The part “{part.name}”",
-        size=facts.image_size,
-        channels=facts.channel_order,
-        value_range=facts.value_range,
-        resize=facts.resize,
-        latent=facts.latent_dim,
-        trunk=facts.resnet_version,
-        count=sum(value.numel() for value in state.values()),
-        weights=WEIGHTS_NAME,
-        fingerprint=facts.fingerprint,
-        run=escape(facts.run) or "a checkpoint outside a run folder:",
-        checkpoint=escape(facts.checkpoint),
-        version=facts.ear_version,
-        load=LOAD_ALL.format(name=folder.name) if part.name == "vae" else LOAD_PART,
-    )
+    (folder / CONFIG_NAME).write_text(json.dumps(asdict(metadata), indent=2), encoding="utf-8")
+    count = sum(value.numel() for value in state.values())
+    card = _model_card(part.name, metadata, folder.name, count)
     (folder / CARD_NAME).write_text(card, encoding="utf-8", errors="backslashreplace")
 
 
+def _model_card(part: str, metadata: ExportMetadata, name: str, count: int) -> str:
+    return CARD.format(
+        part=part,
+        subject="The whole" if part == "vae" else f"The {part}",
+        size=metadata.image_size,
+        channels=metadata.channel_order,
+        value_range=metadata.value_range,
+        resize=metadata.resize,
+        latent=metadata.latent_dim,
+        trunk=metadata.resnet_version,
+        count=count,
+        weights=WEIGHTS_NAME,
+        fingerprint=metadata.fingerprint,
+        run=escape(metadata.run) or "a checkpoint outside a run folder:",
+        checkpoint=escape(metadata.checkpoint),
+        version=metadata.ear_version,
+        load=LOAD_MODEL.format(name=name) if part == "vae" else LOAD_WEIGHTS,
+    )
+
+
 def open_folder(part: Part, folder: Path) -> Runner:
-    """Runs what `write_folder` wrote, loaded into a model of its own."""
+    """Loads what `write_folder` wrote into a new model."""
     if part.name == "vae":
         return module_runner(make_part(EarVAE.from_pretrained(folder), "vae").module)
-    config = read_folder(folder).config
-    loaded = make_part(EarVAE(config.latent_dim, config.image_size, config.resnet_version), part.name).module
+    loaded = make_part(EarVAE.untrained(read_folder(folder).config), part.name).module
     loaded.load_state_dict(load_file(folder / WEIGHTS_NAME))
     return module_runner(loaded)
