@@ -1,4 +1,4 @@
-"""Pictures to vectors, groups of vectors, neighbors. Needs no torch: whoever calls brings the encoder."""
+"""Embedding, clustering and neighbor search. Needs no torch: the caller brings the encoder."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -10,7 +10,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.neighbors import NearestNeighbors
 
 from earcli.data.cache import Progress, Skipped, decode_chunks
-from earcli.data.embeddings import Origin, Vectors
+from earcli.data.embeddings import Embeddings, EncoderInfo
 from earcli.data.manifest import Manifest
 from earcli.errors import ConfigError, DataError
 from earcli.metrics import retrieval
@@ -21,24 +21,38 @@ KMEANS_STARTS = 10
 
 
 class Embedder(NamedTuple):
-    """An encoder: `run` takes crops (B, S, S, 3) uint8, S = origin.image_size, and returns vectors (B, D) fp32."""
+    """An encoder: `run` maps crops (B, S, S, 3) uint8 with S = info.image_size to embeddings (B, D) in fp32."""
 
     run: Callable[[NDArray[np.uint8]], Floats]
-    origin: Origin
+    info: EncoderInfo
+
+
+class Neighbors(NamedTuple):
+    """The k nearest embeddings of a query, the nearest first: row numbers (k,) and distances (k,)."""
+
+    rows: NDArray[np.int64]
+    distances: NDArray[np.float64]
 
 
 def embed_pictures(
     manifest: Manifest, embedder: Embedder, batch_size: int, workers: int, progress: Progress | None = None
-) -> tuple[Vectors, list[Skipped]]:
-    """The vectors of a set in its order, and the pictures that could not be read. Keeps no pixel longer than needed.
+) -> tuple[Embeddings, list[Skipped]]:
+    """The embeddings of a set in its order, and the pictures that could not be read.
+
+    Args:
+        manifest: The pictures; no pixels are kept longer than needed.
+        embedder: The encoder.
+        batch_size: Pictures per batch.
+        workers: Threads that decode pictures.
+        progress: Called after each batch.
 
     Raises:
-        DataError: none can be read.
+        DataError: No picture can be read.
     """
     parts: list[Floats] = []
     kept: list[int] = []
     skipped: list[Skipped] = []
-    for chunk in decode_chunks(manifest, embedder.origin.image_size, workers):
+    for chunk in decode_chunks(manifest, embedder.info.image_size, workers):
         crops = {index: crop for index, crop in chunk.items() if not isinstance(crop, str)}
         skipped += [Skipped(i, manifest.paths[i], reason) for i, reason in chunk.items() if isinstance(reason, str)]
         kept += crops
@@ -48,24 +62,28 @@ def embed_pictures(
             if progress is not None:
                 progress("embedding", min(chunk) + start, len(manifest))
     if not kept:
-        raise DataError(f"No picture can be read: {skipped[0].path}: {skipped[0].reason}. Give others.")
+        raise DataError(f"No picture can be read: {skipped[0].path}: {skipped[0].reason}.")
     used = manifest.subset(kept)
     subjects = used.subjects or [""] * len(used)
     paths = [str(used.locate(index)) for index in range(len(used))]
-    return Vectors(np.concatenate(parts), paths, used.boxes, subjects, None, embedder.origin), skipped
+    return Embeddings(np.concatenate(parts), paths, used.boxes, subjects, None, embedder.info), skipped
 
 
 def cluster(values: Floats, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Groups vectors (N, D) by k-means, the best of ten starts.
+    """Clusters embeddings (N, D) by k-means, the best of ten initializations.
 
     Returns:
-        (N,) the group of each, numbered from 0, the largest first; (N,) the distance to its center.
+        (N,) the cluster of each, numbered from 0, the largest first; (N,) the distance to its center.
 
     Raises:
-        ConfigError: more groups than vectors.
+        ConfigError: There are more clusters than embeddings.
+
+    >>> labels, distances = cluster(np.array([[0.0], [0.1], [5.0]], np.float32), 2, seed=0)
+    >>> labels.tolist()
+    [0, 0, 1]
     """
     if count > len(values):
-        raise ConfigError(f"--clusters must be at most the {len(values)} pictures that there are, got {count}.")
+        raise ConfigError(f"`clusters` must be at most {len(values)}, the number of pictures, got {count}.")
     fitted = KMeans(count, n_init=KMEANS_STARTS, random_state=seed).fit(values)
     distances = np.linalg.norm(values - fitted.cluster_centers_[fitted.labels_], axis=1)
     sizes = np.bincount(fitted.labels_, minlength=count)
@@ -75,54 +93,51 @@ def cluster(values: Floats, count: int, seed: int) -> tuple[NDArray[np.int64], N
 
 
 class MetricSpace:
-    """Where distances are taken: as the vectors are (cosine), or whitened, so that Euclid's distance is Mahalanobis's.
+    """The space in which distances are measured: unchanged for cosine, whitened for Mahalanobis.
 
-    The covariance is shrunk (Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4): with fewer pictures than
-    dimensions the plain one has no inverse. Directions in which nothing varies do not count.
+    In whitened space the Euclidean distance is Mahalanobis's. The covariance is shrunk (Ledoit and Wolf 2004,
+    doi:10.1016/S0047-259X(03)00096-4), because with fewer pictures than dimensions the sample covariance has no inverse.
+    Directions without variance are dropped.
 
     Attributes:
-        plain: what scikit-learn and `earcli.metrics.retrieval` call the metric.
+        plain_metric: The metric to use in this space, for scikit-learn and `earcli.metrics.retrieval`.
 
     Raises:
-        DataError: Mahalanobis's distance among vectors that are all the same.
+        DataError: Mahalanobis's distance among embeddings that are all equal.
     """
 
     def __init__(self, values: Floats, metric: Metric) -> None:
-        self.plain: retrieval.Metric = "cosine" if metric == "cosine" else "euclidean"
+        self.plain_metric: retrieval.Metric = "cosine" if metric == "cosine" else "euclidean"
         self.whitening: NDArray[np.float64] | None = None
         if metric == "mahalanobis":
             if np.ptp(values, axis=0).max(initial=0) == 0:
-                raise DataError(f"All {len(values)} vectors of the index are the same. Give --metric cosine.")
-            # in fp64: feature maps have channels that hardly vary
+                raise DataError(f"All {len(values)} embeddings of the index are equal. Use `metric` cosine.")
+            # in fp64: feature maps have channels with hardly any variance
             variances, directions = np.linalg.eigh(LedoitWolf().fit(values.astype(np.float64)).covariance_)
             varied = variances > variances.max() * len(variances) * np.finfo(np.float64).eps
             self.whitening = directions[:, varied] / np.sqrt(variances[varied])
 
-    def place(self, values: Floats) -> NDArray[np.floating]:
-        """Vectors (N, D) where distances are taken, (N, D)."""
+    def transform(self, values: Floats) -> NDArray[np.floating]:
+        """Embeddings (N, D) in this space, (N, D') with D' ≤ D."""
         return values if self.whitening is None else values @ self.whitening
 
 
-def neighbors(
-    index: Vectors, queries: Vectors, k: int, metric: Metric
-) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """For each query the rows of its k nearest pictures, the nearest first, and their distances.
-
-    A picture is not its own neighbor: what comes from the query's own file is left out.
+def find_neighbors(index: Embeddings, queries: Embeddings, k: int, metric: Metric) -> list[Neighbors]:
+    """The k nearest pictures of each query; a query's own file is excluded.
 
     Raises:
-        ConfigError: more neighbors than pictures.
+        ConfigError: There are fewer than k pictures.
     """
     if k > len(index):
-        raise ConfigError(f"-k must be at most the {len(index)} pictures of the index, got {k}.")
+        raise ConfigError(f"`k` must be at most {len(index)}, the pictures in the index, got {k}.")
     space = MetricSpace(index.values, metric)
     paths = np.array(index.paths)
     own = [np.flatnonzero(paths == path) for path in queries.paths]
-    wanted = min(k + max(len(rows) for rows in own), len(index))
-    search = NearestNeighbors(n_neighbors=wanted, metric=space.plain).fit(space.place(index.values))
-    distances, rows = search.kneighbors(space.place(queries.values))
+    count = min(k + max(len(rows) for rows in own), len(index))
+    search = NearestNeighbors(n_neighbors=count, metric=space.plain_metric).fit(space.transform(index.values))
+    distances, rows = search.kneighbors(space.transform(queries.values))
     result = []
-    for mine, far, near in zip(own, distances, rows, strict=True):
-        others = ~np.isin(near, mine)
-        result.append((near[others][:k], far[others][:k]))
+    for excluded, distance, row in zip(own, distances, rows, strict=True):
+        others = ~np.isin(row, excluded)
+        result.append(Neighbors(row[others][:k], distance[others][:k]))
     return result

@@ -1,117 +1,151 @@
-"""What `ear embed` and `ear search` share: the encoder behind --checkpoint, with torch or without, and its pictures."""
+"""Embedding pictures."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import typer
-
-from earcli.errors import CheckpointError, ConfigError
+from earcli.config.fields import at_least, require
+from earcli.reporting.reporter import SILENT, Reporter
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from earcli.analysis.retrieval import Embedder
-    from earcli.data.embeddings import Vectors
-    from earcli.reporting.sheets import Tile
+    from earcli.data.embeddings import Embeddings
 
-POOLED = "stride32"
-EmbeddedPart = Literal["encoder", "features"]
-Backend = Annotated[
-    Literal["torch", "onnx"] | None,
-    typer.Option("--backend", help="What runs the encoder; by default onnx for an .onnx file, else torch."),
-]
-EmbeddingCheckpoint = Annotated[
-    str,
-    typer.Option(
-        "--checkpoint",
-        help="A teacher: a file, an .onnx that ear export wrote, or last.ckpt or best of the newest run.",
-    ),
-]
+SHEET_PICTURES = 40
+SHEET_COLUMNS = 8
+SHEETS = ("cluster_*.png",)
 
 
-def open_embedder(
-    checkpoint: str, run_dir: Path, backend: Literal["torch", "onnx"] | None, part: EmbeddedPart, device: str
-) -> "Embedder":
-    """The encoder that the options name. `features` are the means over positions of the trunk's last map.
+@dataclass(frozen=True)
+class EmbedResult:
+    """A file of embeddings.
+
+    Attributes:
+        output: The file.
+        count: The number of embeddings.
+        dimensions: Of each embedding.
+        fingerprint: Of the teacher's weights.
+        clusters_folder: Holds a contact sheet per cluster; None without clusters.
+        skipped: Pictures that could not be read, and why.
+    """
+
+    output: Path
+    count: int
+    dimensions: int
+    fingerprint: str
+    clusters_folder: Path | None
+    skipped: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "path": str(self.output),
+            "count": self.count,
+            "dimensions": self.dimensions,
+            "fingerprint": self.fingerprint,
+            "skipped": self.skipped,
+        }
+
+
+def embed(
+    sources: Sequence[str | Path],
+    output: str | Path,
+    *,
+    checkpoint: str | Path = "best",
+    part: Literal["encoder", "features"] = "encoder",
+    backend: Literal["torch", "onnx"] | None = None,
+    clusters: int | None = None,
+    subject: Literal["column", "folder", "none"] = "column",
+    root_dir: str | Path | None = None,
+    run_dir: str | Path = "runs",
+    batch_size: int = 32,
+    num_workers: int = 4,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    seed: int = 0,
+    reporter: Reporter = SILENT,
+) -> EmbedResult:
+    """Compute embeddings of ears, for search, clustering and other programs.
+
+    Args:
+        sources: Folders, pictures, manifests.
+        output: File to write: .npz (for ear search), .csv or .parquet.
+        checkpoint: A teacher: a file, an .onnx that ear export wrote, or last.ckpt or best of the newest run.
+        part: encoder gives posterior means; features gives the backbone's last map, averaged over positions.
+        backend: Runtime of the encoder. By default onnx for an .onnx file, else torch.
+        clusters: Cluster the ears by k-means, with a contact sheet per cluster.
+        subject: Who is in a picture: the manifest's column, the name of its folder, or unknown (none).
+        root_dir: Folder that a manifest's relative paths are resolved against. By default its own.
+        run_dir: Folder of all runs.
+        batch_size: Pictures per batch.
+        num_workers: Threads that decode pictures.
+        device: Where the model runs; auto is CUDA if available.
+        seed: Seed of the clustering.
+        reporter: Receives notes and progress.
 
     Raises:
-        CheckpointError: there is none, it cannot be used, or the run has no ONNX file of it.
-        ConfigError: the device is not there, or torch is asked to run an ONNX file.
+        ConfigError: A value is invalid, or the device is not available.
+        CheckpointError: There is no such checkpoint, or it cannot be used.
+        DataError: A source does not exist, or no picture can be read.
+        RunError: The output cannot be written.
+
+    Example:
+        >>> import earcli
+        >>> earcli.embed(["ears/images"], "ears.npz", checkpoint="best").dimensions  # doctest: +SKIP
+        1024
     """
-    if checkpoint.endswith(".onnx"):
-        if backend == "torch":
-            raise ConfigError(f"--backend torch cannot run {checkpoint}. Give --backend onnx, or a checkpoint.")
-        return _onnx_embedder(Path(checkpoint), part)
-    if backend == "onnx":
-        return _onnx_embedder(_exported(checkpoint, run_dir, part), part)
-    return _torch_embedder(checkpoint, run_dir, part, device)
+    require(at_least(2), clusters=clusters)
+    require(at_least(1), batch_size=batch_size, num_workers=num_workers)
+    from earcli.analysis.retrieval import cluster, embed_pictures
+    from earcli.data.cache import write_skipped
+    from earcli.data.embeddings import check_output, write_embeddings
+    from earcli.data.inputs import collect_pictures
+    from earcli.files import check_replaceable, check_writable
+    from earcli.tasks.encoders import open_embedder
+    from earcli.tasks.inputs import report_skipped
+
+    output = Path(output)
+    check_output(output)
+    check_writable(output.parent)
+    folder = None if clusters is None else output.with_name(f"{output.stem}-clusters")
+    if folder is not None:
+        check_replaceable(folder, SHEETS)
+    root = None if root_dir is None else Path(root_dir)
+    manifest = collect_pictures([Path(source) for source in sources], root).with_subjects(subject)
+    embedder = open_embedder(str(checkpoint), run_dir=Path(run_dir), backend=backend, part=part, device=device)
+    reporter.note(f"encoder {embedder.info.checkpoint}")
+    embeddings, skipped = embed_pictures(manifest, embedder, batch_size, num_workers, reporter.progress)
+    report_skipped(skipped, reporter, f"of {len(manifest)} pictures")
+    if skipped:
+        listed = output.with_name(f"{output.stem}-skipped.csv")
+        write_skipped(listed, skipped)
+        reporter.note(f"pictures that could not be read: {listed}")
+    if clusters is not None and folder is not None:
+        labels, distances = cluster(embeddings.values, clusters, seed)
+        embeddings = embeddings.with_clusters(labels)
+        _write_sheets(embeddings, labels, distances, folder)
+    write_embeddings(output, embeddings)
+    reasons = {item.path: item.reason for item in skipped}
+    return EmbedResult(output, len(embeddings), embeddings.values.shape[1], embedder.info.fingerprint, folder, reasons)
 
 
-def _exported(checkpoint: str, run_dir: Path, part: str) -> Path:
-    from earcli.checkpoints.runs import RunFolder, find_checkpoint
-    from earcli.exporting.runtime import OnnxModel
+def _write_sheets(
+    embeddings: "Embeddings", labels: "NDArray[np.int64]", distances: "NDArray[np.float64]", folder: Path
+) -> None:
+    """Replaces `folder` by a contact sheet per cluster, the pictures nearest to its center first."""
+    import numpy as np
 
-    path = find_checkpoint(checkpoint, run_dir)
-    file = RunFolder.of(path).path / "export" / f"{part}.onnx"
-    again = f"ear export --part {part} --checkpoint {path}"
-    if not file.is_file():
-        raise CheckpointError(f"{file} does not exist. Make it: {again}.")
-    made_from = OnnxModel(file).facts.checkpoint
-    if made_from != path.name:
-        raise CheckpointError(f"{file} was made from {made_from}, not from {path.name}. Make it anew: {again}.")
-    return file
+    from earcli.files import atomic_folder
+    from earcli.reporting.plots import save_image
+    from earcli.reporting.sheets import contact_sheet
+    from earcli.tasks.encoders import make_tiles
 
-
-def _onnx_embedder(path: Path, part: str) -> "Embedder":
-    from earcli.analysis.retrieval import Embedder
-    from earcli.data.embeddings import Origin
-    from earcli.exporting.runtime import Floats, OnnxModel, to_images
-
-    model = OnnxModel(path)
-    facts = model.facts
-    wanted = "mu" if part == "encoder" else POOLED
-    if wanted not in model.outputs or model.input != "images":
-        raise CheckpointError(f"{path} holds the {facts.part}, which gives no {part}. ear export --part {part}.")
-
-    def run(pixels: "NDArray[np.uint8]") -> Floats:
-        found = model(to_images(pixels))[wanted]
-        return found if part == "encoder" else found.mean(axis=(2, 3))
-
-    return Embedder(run, Origin(facts.fingerprint, str(path), part, facts.precision, facts.image_size))
-
-
-def _torch_embedder(checkpoint: str, run_dir: Path, part: str, device: str) -> "Embedder":
-    from earcli.analysis.encoding import device_of, map_batches, posterior_means
-    from earcli.analysis.retrieval import Embedder, Floats
-    from earcli.checkpoints.weights import fingerprint
-    from earcli.data.embeddings import Origin
-    from earcli.tasks.sources import load_teacher
-
-    teacher = load_teacher(checkpoint, run_dir, device)
-    model = teacher.model
-
-    def run(pixels: "NDArray[np.uint8]") -> Floats:
-        if part == "encoder":
-            return posterior_means(model, pixels, len(pixels))
-        return map_batches(
-            lambda images: [model.encoder.extract_features(images)[POOLED].mean((2, 3))],
-            pixels,
-            batch_size=len(pixels),
-            device=device_of(model),
-        )[0]
-
-    return Embedder(run, Origin(fingerprint(model), str(teacher.path), part, "fp32", teacher.config.image_size))
-
-
-def tiles_of(vectors: "Vectors", rows: Sequence[int], captions: Sequence[str]) -> "list[Tile]":
-    """Pictures of a contact sheet; gray where the file is not there any more."""
-    from earcli.data.uncached import crop_or_gray
-    from earcli.reporting.sheets import SIDE, Tile
-
-    tiles = []
-    for row, caption in zip(rows, captions, strict=True):
-        image, missing = crop_or_gray(Path(vectors.paths[row]), vectors.boxes[row], SIDE)
-        tiles.append(Tile(image, missing or caption))
-    return tiles
+    with atomic_folder(folder, replaces=SHEETS) as temporary:
+        for number in range(int(labels.max()) + 1):
+            members = np.flatnonzero(labels == number)
+            shown = members[np.argsort(distances[members], kind="stable")][:SHEET_PICTURES]
+            tiles = make_tiles(embeddings, shown.tolist(), [Path(embeddings.paths[row]).name for row in shown])
+            rows = [tiles[start : start + SHEET_COLUMNS] for start in range(0, len(tiles), SHEET_COLUMNS)]
+            save_image(temporary / f"cluster_{number:02d}.png", contact_sheet(rows))
