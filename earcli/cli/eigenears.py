@@ -28,7 +28,7 @@ def eigenears(
     from rich.console import Console
 
     from earcli.errors import ConfigError
-    from earcli.files import replacing_folder
+    from earcli.files import atomic_folder
     from earcli.reporting.console import ProgressBar, Report, show_parts
     from earcli.tasks.eigenears import FILES, HEADER, Study, study, write_eigenears
     from earcli.tasks.sources import load_teacher
@@ -41,7 +41,7 @@ def eigenears(
         teacher = load_teacher(checkpoint, run_dir, device)
         report.note(f"teacher {teacher.path}")
         place = teacher.results(output, "eigenears")
-        with replacing_folder(place, FILES) as folder:
+        with atomic_folder(place, FILES) as folder:
             chosen = teacher.val_set(manifest, root_dir).limit(limit, seed)
             crops = teacher.crops(chosen, run_dir, num_workers, report)
             source = str(manifest or teacher.config.val_manifest)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from earcli.data.embeddings import Vectors
 
+SHEET_NAMES = ("cluster_*.png",)
 SHEET_PICTURES = 40
 SHEET_COLUMNS = 8
 
@@ -48,9 +49,10 @@ def embed(
     from rich.console import Console
 
     from earcli.analysis.retrieval import cluster, embed_pictures
+    from earcli.data.cache import write_skipped
     from earcli.data.embeddings import check_output, write_vectors
     from earcli.data.inputs import collect_pictures
-    from earcli.files import check_replaceable, check_writable, write_csv
+    from earcli.files import check_replaceable, check_writable
     from earcli.reporting.console import ProgressBar, Report
     from earcli.tasks.embed import open_embedder
     from earcli.tasks.sources import note_skipped
@@ -59,7 +61,7 @@ def embed(
     check_writable(output.parent)
     sheets = None if clusters is None else output.with_name(f"{output.stem}-clusters")
     if sheets is not None:
-        check_replaceable(sheets, "cluster_*.png")
+        check_replaceable(sheets, SHEET_NAMES)
     console = Console(stderr=as_json)
     manifest = collect_pictures(sources, root_dir).with_subjects(subject)
     embedder = open_embedder(checkpoint, run_dir, backend, part, device)
@@ -70,7 +72,7 @@ def embed(
         note_skipped(skipped, report, f"of {len(manifest)} pictures in all")
         if skipped:
             listed = output.with_name(f"{output.stem}-skipped.csv")
-            write_csv(listed, ("path", "reason"), [(item.path, item.reason) for item in skipped])
+            write_skipped(listed, skipped)
             report.note(f"pictures that could not be read: {listed}")
         if clusters is not None and sheets is not None:
             labels, distances = cluster(vectors.values, clusters, seed)
@@ -99,13 +101,13 @@ def write_sheets(vectors: "Vectors", distances: "NDArray[np.float64]", folder: P
     """
     import numpy as np
 
-    from earcli.files import staging
+    from earcli.files import atomic_folder
     from earcli.reporting.plots import save_image
     from earcli.reporting.sheets import contact_sheet
     from earcli.tasks.embed import tiles_of
 
     assert vectors.clusters is not None
-    with staging(folder) as temporary:
+    with atomic_folder(folder, SHEET_NAMES) as temporary:
         for number in range(int(vectors.clusters.max()) + 1):
             members = np.flatnonzero(vectors.clusters == number)
             shown = members[np.argsort(distances[members], kind="stable")][:SHEET_PICTURES]

@@ -92,7 +92,7 @@ def evaluate(
 
     from earcli.analysis.evaluation import Evaluator
     from earcli.analysis.verdict import Targets, verdict_lines
-    from earcli.files import replacing_folder
+    from earcli.files import atomic_folder
     from earcli.reporting.console import ProgressBar, Report, show_parts
     from earcli.tasks.evaluation_files import FILES, HEADER, write_evaluation
     from earcli.tasks.sources import load_teacher, perceptual_distance
@@ -104,7 +104,7 @@ def evaluate(
         teacher = load_teacher(str(path), run_dir, device)
         report.note(f"teacher {teacher.path}")
         place = teacher.results(output, "evaluation")
-        with replacing_folder(place, FILES) as folder:
+        with atomic_folder(place, FILES) as folder:
             chosen = teacher.val_set(manifest, root_dir).with_subjects(subject).limit(limit, seed)
             crops = teacher.crops(chosen, run_dir, num_workers, report)
             report.note(f"{len(crops)} ears of {manifest or teacher.config.val_manifest}")

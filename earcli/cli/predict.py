@@ -32,7 +32,7 @@ def predict(
 
     from earcli.analysis.prediction import predict as predict_all
     from earcli.data.inputs import collect_pictures
-    from earcli.files import new_folder, replacing_folder
+    from earcli.files import atomic_folder
     from earcli.reporting.console import ProgressBar, Report
     from earcli.tasks.predict import FILES, PredictionFiles
     from earcli.tasks.sources import load_detector, note_skipped
@@ -45,7 +45,7 @@ def predict(
     manifest = collect_pictures(sources, root_dir)
     detector = load_detector(checkpoint, run_dir, device)
     config = detector.config
-    with ProgressBar(console) as progress, replacing_folder(output, FILES) as folder:
+    with ProgressBar(console) as progress, atomic_folder(output, FILES) as folder:
         report = Report(console, progress)
         report.note(f"detector {detector.path}")
         files = PredictionFiles(folder, manifest, config.point_names, threshold)
@@ -55,7 +55,7 @@ def predict(
         if crops is None:
             files.write(found, None)
         else:
-            with new_folder(crops) as cut:
+            with atomic_folder(crops) as cut:
                 files.write(found, cut)
     note_skipped(files.skipped, report, f"of {len(manifest)} pictures in all")
     if files.skipped:

@@ -52,11 +52,11 @@ def prepare(
     from earcli.curation.card import write_prepared
     from earcli.curation.prepare import Wishes
     from earcli.curation.prepare import prepare as prepare_set
-    from earcli.files import new_folder, refuse_used_folder
+    from earcli.files import atomic_folder, check_empty_folder
     from earcli.reporting.console import ProgressBar, printable
 
     wishes = Wishes(task, subject, split, seed, root_dir, num_workers)
-    refuse_used_folder(output)
+    check_empty_folder(output)
     notes = output.parent / f".{output.name}.scan.jsonl"
     console = Console(soft_wrap=True, highlight=False, markup=False)
     try:
@@ -65,7 +65,7 @@ def prepare(
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on where it was")
         raise typer.Exit(130) from None
-    with new_folder(output) as folder:
+    with atomic_folder(output) as folder:
         names = write_prepared(folder, output, prepared, wishes)
     notes.unlink(missing_ok=True)
     held_out = int(prepared.held_out.sum())

@@ -1,4 +1,4 @@
-"""Embeddings as a file: `.npz` to search in, `.csv` and `.parquet` for other programs. No file runs code."""
+"""Files of embeddings: `.npz` to search, `.csv` and `.parquet` for other programs. None runs code."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,16 +11,16 @@ from earcli.errors import ConfigError, DataError
 from earcli.files import atomic_write, write_csv
 from earcli.untrusted.npz import read_arrays
 
-NOTES = ("fingerprint", "checkpoint", "part", "precision")
+ORIGIN_KEYS = ("fingerprint", "checkpoint", "part", "precision")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What made an embedding.
+    """The model that computed an embedding.
 
     Attributes:
         fingerprint: of the teacher's weights; see `earcli.checkpoints.weights.fingerprint`.
-        checkpoint: the file, for people.
+        checkpoint: its file, for display.
         part: encoder (posterior means) or features.
         precision: fp32, fp16, int8.
         image_size: side of the crops in pixels.
@@ -35,14 +35,14 @@ class Origin:
 
 @dataclass(frozen=True)
 class Vectors:
-    """One picture a row.
+    """Embeddings, one picture per row.
 
     Attributes:
         values: (N, D) fp32.
         paths: absolute.
         boxes: (N, 4) of x, y, width, height in pixels; NaN for the whole picture.
-        subjects: who is on it; empty where unknown.
-        clusters: (N,) from 0, or None.
+        subjects: names, "" where unknown.
+        clusters: (N,) cluster numbers from 0, or None.
     """
 
     values: NDArray[np.float32]
@@ -56,16 +56,16 @@ class Vectors:
         return len(self.paths)
 
     def with_clusters(self, clusters: NDArray[np.int64]) -> "Vectors":
-        """The same, grouped."""
+        """A copy with cluster numbers (N,)."""
         return replace(self, clusters=clusters)
 
     def subject_numbers(self) -> NDArray[np.int64]:
-        """(N,) one number per subject; -1 where none is known."""
+        """(N,) one number per subject; -1 where the subject is unknown."""
         names = np.array(self.subjects)
         return np.where(names == "", -1, np.unique(names, return_inverse=True)[1])
 
     def rows(self) -> tuple[list[str], list[list[Any]]]:
-        """Column names, and what each row has in them beside the vector."""
+        """The column names and the rows of everything beside the vectors."""
         columns: dict[str, list[Any]] = {"path": self.paths}
         for number, name in enumerate(("x", "y", "width", "height")):
             if not np.isnan(self.boxes).all():
@@ -78,24 +78,24 @@ class Vectors:
 
 
 def check_output(path: Path) -> None:
-    """Refuses what `write_vectors` could not write, before any work is done.
+    """Checks that `write_vectors` can write a path's format.
 
     Raises:
-        ConfigError: another ending, or parquet without pyarrow.
+        ConfigError: the suffix is unknown, or it is parquet and pyarrow is missing.
     """
     if path.suffix not in (".npz", ".csv", ".parquet"):
-        raise ConfigError(f"--output must end in .npz, .csv or .parquet, got {path.name}.")
+        raise ConfigError(f"Embeddings are written as .npz, .csv or .parquet, got {path.name}.")
     if path.suffix == ".parquet":
         try:
             import pyarrow  # noqa: F401
         except ImportError as error:
             raise ConfigError(
-                "--output .parquet needs pyarrow: pip install 'earcli[parquet]', or give .npz or .csv."
+                "Writing .parquet needs pyarrow: pip install 'earcli[parquet]', or give .npz or .csv."
             ) from error
 
 
 def write_vectors(path: Path, vectors: Vectors) -> None:
-    """Writes `.npz`, `.csv` or `.parquet`, by the ending.
+    """Writes `.npz`, `.csv` or `.parquet`, by the suffix.
 
     Raises:
         RunError: it cannot be written.
@@ -104,7 +104,7 @@ def write_vectors(path: Path, vectors: Vectors) -> None:
         columns, rows = vectors.rows()
         names = [*columns, *(f"e{number}" for number in range(vectors.values.shape[1]))]
         pairs = zip(rows, vectors.values, strict=True)
-        # nine digits bring an fp32 back as it was
+        # nine digits round-trip an fp32
         write_csv(path, names, ([*row, *(f"{value:.9g}" for value in vector)] for row, vector in pairs))
         return
     with atomic_write(path) as temporary:
@@ -118,7 +118,7 @@ def _write_npz(path: Path, vectors: Vectors) -> None:
         "boxes": vectors.boxes,
         "subjects": np.array(vectors.subjects),
         "image_size": np.array(vectors.origin.image_size),
-        **{name: np.array(getattr(vectors.origin, name)) for name in NOTES},
+        **{name: np.array(getattr(vectors.origin, name)) for name in ORIGIN_KEYS},
     }
     if vectors.clusters is not None:
         arrays["clusters"] = vectors.clusters
@@ -134,16 +134,19 @@ def _write_parquet(path: Path, vectors: Vectors) -> None:
     data: dict[str, Any] = {name: [_utf8(row[number]) for row in rows] for number, name in enumerate(columns)}
     flat = pyarrow.array(vectors.values.reshape(-1))
     data["embedding"] = pyarrow.FixedSizeListArray.from_arrays(flat, vectors.values.shape[1])
-    notes = {**{name: str(getattr(vectors.origin, name)) for name in NOTES}, "image_size": vectors.origin.image_size}
+    metadata = {
+        **{name: str(getattr(vectors.origin, name)) for name in ORIGIN_KEYS},
+        "image_size": vectors.origin.image_size,
+    }
     table = pyarrow.table(data).replace_schema_metadata(
-        {f"ear.{name}": _utf8(str(value)) for name, value in notes.items()}
+        {f"ear.{name}": _utf8(str(value)) for name, value in metadata.items()}
     )
     with path.open("wb") as file:  # pyarrow opens no file whose name is not UTF-8
         pyarrow.parquet.write_table(table, file)
 
 
 def _utf8(cell: Any) -> Any:
-    """Undecodable bytes of a file's name as escapes: Parquet takes UTF-8 only."""
+    """Escapes undecodable bytes of a file name: Parquet stores UTF-8 only."""
     return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell
 
 
@@ -151,28 +154,30 @@ def read_vectors(path: Path) -> Vectors:
     """Reads a `.npz` that `ear embed` wrote.
 
     Raises:
-        DataError: it is missing, damaged, or not one of these; a pickle in it is never loaded.
+        DataError: it is missing, damaged, or something else; a pickle in it is never loaded.
     """
     try:
-        return _checked(read_arrays(path))
+        return _to_vectors(read_arrays(path))
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist. Make it: ear embed PICTURES -o {path}.") from error
+        raise DataError(f"{path} does not exist. Make it with ear embed.") from error
     except Exception as error:  # a damaged archive can raise anything
         reason = " ".join(f"{error}".split())[:200] or type(error).__name__
-        raise DataError(f"{path} is no .npz that ear embed wrote, or is damaged ({reason}). Embed anew.") from error
+        raise DataError(
+            f"{path} is not a .npz that ear embed wrote, or is damaged ({reason}). Run ear embed again."
+        ) from error
 
 
-def _checked(arrays: dict[str, NDArray[Any]]) -> Vectors:
-    origin = Origin(**{name: str(arrays[name]) for name in NOTES}, image_size=int(arrays["image_size"]))
+def _to_vectors(arrays: dict[str, NDArray[Any]]) -> Vectors:
+    origin = Origin(**{name: str(arrays[name]) for name in ORIGIN_KEYS}, image_size=int(arrays["image_size"]))
     values, boxes, clusters = arrays["embeddings"], arrays["boxes"], arrays.get("clusters")
     paths, subjects = arrays["paths"].tolist(), arrays["subjects"].tolist()
     if values.ndim != 2 or values.dtype != np.float32 or not np.isfinite(values).all():
-        raise ValueError("embeddings are no finite fp32 of shape (N, D)")
+        raise ValueError("embeddings are not finite fp32 of shape (N, D)")
     count = len(values)
     if boxes.shape != (count, 4) or len(paths) != count or len(subjects) != count:
         raise ValueError("its columns differ in length")
     if clusters is not None and (clusters.shape != (count,) or clusters.dtype.kind != "i"):
         raise ValueError("its columns differ in length")
     if not all(isinstance(name, str) for name in (*paths, *subjects)):
-        raise ValueError("paths and subjects are no text")
+        raise ValueError("paths and subjects are not text")
     return Vectors(values, paths, boxes.astype(np.float64), subjects, clusters, origin)

@@ -87,6 +87,7 @@ def view_dataset(
     folder: Path,
     workers: int,
     progress: Progress | None = None,
+    verify: bool = False,
 ) -> tuple[PixelDataset, Labels]:
     """Windows as `ViewBatch`es, through the pixel cache, and the labels of those that could be decoded.
 
@@ -95,7 +96,7 @@ def view_dataset(
         margin: what a view shows around the box on each side, as a share of the box's side; None shows the picture.
         vary: whether views will be varied: then a window shows more than the view, at twice the resolution, else it is
             the view.
-        folder, workers, progress: see `load_crops`.
+        folder, workers, progress, verify: see `load_crops`.
 
     Raises:
         DataError: too many pictures cannot be decoded.
@@ -105,7 +106,8 @@ def view_dataset(
     room = None if margin is None else max(margin, ROOM)
     windows = expand_boxes(labels.manifest.boxes, room, labels.sizes) if vary else views
     manifest = replace(labels.manifest, boxes=windows)
-    crops = load_crops(manifest, side * (OVERSAMPLED if vary else 1), folder, workers, progress, MOST_SKIPPED)
+    shown = side * (OVERSAMPLED if vary else 1)
+    crops = load_crops(manifest, shown, folder, workers, progress, MOST_SKIPPED, verify=verify)
     lost = {item.index for item in crops.skipped}
     rows = np.array([row for row in range(len(labels)) if row not in lost])
     kept = replace(labels.subset(rows), skipped=[*labels.skipped, *crops.skipped])

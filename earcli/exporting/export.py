@@ -13,7 +13,7 @@ from earcli.exporting.parts import Part
 from earcli.exporting.runtime import Floats, OnnxModel, Runner
 from earcli.exporting.safetensors_folder import FILE_NAMES, open_folder, write_folder
 from earcli.exporting.torch_export import open_archive, write_archive
-from earcli.files import atomic_write, check_replaceable, staging
+from earcli.files import atomic_folder, atomic_write
 from earcli.models.decoder import EarDecoder
 from earcli.untrusted.files import read_bounded
 
@@ -43,12 +43,10 @@ def export_part(
         ExportError: it does not compute what the checkpoint computes, or cannot be made; nothing is left behind.
         RunError: `target` cannot be written, or is a folder with other files in it.
     """
-    if form == "safetensors":
-        check_replaceable(target, *FILE_NAMES)
-    elif target.is_dir():
+    if form != "safetensors" and target.is_dir():
         raise ExportError(f"{target} is a folder. Give --output a file name.")
     proved, calibration = inputs
-    with staging(target) as path:
+    with atomic_folder(target, FILE_NAMES) if form == "safetensors" else atomic_write(target) as path:
         runner: Runner
         if form == "onnx":
             write_onnx(part, path, facts, opset, calibration)

@@ -49,7 +49,6 @@ def write_folder(part: Part, folder: Path, facts: Facts) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    folder.mkdir()
     state = {name: value.contiguous() for name, value in part.module.state_dict().items()}
     try:
         save_file(state, folder / WEIGHTS_NAME, metadata=facts.to_text())

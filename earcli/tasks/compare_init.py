@@ -16,7 +16,7 @@ from earcli.data.labels import Labels, read_labels
 from earcli.data.manifest import SubjectSource
 from earcli.data.views import view_dataset
 from earcli.errors import DataError
-from earcli.files import check_writable, refuse_used_folder, write_records
+from earcli.files import check_empty_folder, check_writable, write_records
 from earcli.models.detector import EarDetector
 from earcli.reporting.console import Report
 from earcli.reporting.curves import save_comparison
@@ -44,7 +44,7 @@ def run_comparison(
         starts: configurations by name.
         division: budgets, seeds and folds of a `Plan`.
     """
-    refuse_used_folder(output)
+    check_empty_folder(output)
     check_writable(output)
     first = next(iter(starts.values()))
     path, content = open_checkpoint(first.checkpoint, first.run_dir)
@@ -72,6 +72,7 @@ def run_comparison(
             folder=first.run_dir / ".cache",
             workers=first.num_workers,
             progress=report.progress,
+            verify=first.verify_cache,
         )
         for vary in (first.augment != "none", False)
     )

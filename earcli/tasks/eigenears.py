@@ -14,8 +14,7 @@ from earcli.analysis.baselines import PixelPCA, fit_pixel_pca
 from earcli.analysis.eigenears import EigenEars, fit_eigenears
 from earcli.analysis.encoding import device_of, posterior_means
 from earcli.data.batches import as_pixels
-from earcli.data.cache import Crops, Progress
-from earcli.files import write_records
+from earcli.data.cache import Crops, Progress, write_skipped
 from earcli.reporting.plots import save_labeled_rows, save_variance
 from earcli.synthetic.anatomy import LIGHT_FACTORS
 from earcli.synthetic.dataset import read_factors
@@ -112,8 +111,7 @@ def write_eigenears(
         save_labeled_rows(folder / f"pc_{number + 1:02d}.png", title, {"": strips[label]})
     save_labeled_rows(folder / "eigenears_grid.png", f"Eigenears, −{reach:g}σ to +{reach:g}σ", strips)
     save_variance(folder / "variance.png", space.explained, found.pixels.explained)
-    if crops.skipped:
-        write_records(folder / "skipped.csv", [{"path": s.path, "reason": s.reason} for s in crops.skipped])
+    write_skipped(folder / "skipped.csv", crops.skipped)
     shares = zip(space.explained.tolist(), found.pixels.explained.tolist(), found.components, strict=True)
     document = json.dumps(
         {

@@ -13,11 +13,12 @@ from rich.console import Console
 
 from earcli import __version__
 from earcli.analysis.detection import DetectionResults, detect, mean_shape_nme
+from earcli.data.cache import write_skipped
 from earcli.data.labels import Labels, read_labels
 from earcli.data.uncached import crop_or_gray
 from earcli.data.views import view_dataset
 from earcli.errors import ConfigError, EarError
-from earcli.files import replacing_folder, write_records
+from earcli.files import atomic_folder, write_records
 from earcli.metrics.intervals import bootstrap_interval
 from earcli.metrics.landmarks import FAILED_ABOVE
 from earcli.reporting.console import ProgressBar, Report, show_table
@@ -65,7 +66,7 @@ def evaluate_detector(path: Path, request: Request) -> None:
         report.note(f"detector {path}")
         source = request.manifest or config.val_manifest
         place = detector.results(request.output, "evaluation")
-        with replacing_folder(place, FILES) as folder:
+        with atomic_folder(place, FILES) as folder:
             root = request.root_dir or (config.root_dir if request.manifest is None else None)
             labels = read_labels(source, root, config.shape[1])
             dataset, labels = view_dataset(
@@ -170,8 +171,7 @@ def _write(
         for row, error, overlap, score in zip(ears, errors, overlaps, findings.scores[ears].tolist(), strict=True)
     ]
     write_records(folder / "per_image.csv", rows)
-    if labels.skipped:
-        write_records(folder / "skipped.csv", [{"path": s.path, "reason": s.reason} for s in labels.skipped])
+    write_skipped(folder / "skipped.csv", labels.skipped)
     badness = 1 - overlaps if np.isnan(errors).all() else np.nan_to_num(errors)
     order = np.argsort(-badness, kind="stable")[:WORST]
     _draw_worst(folder / "worst.png", labels, findings, ears[order], badness[order])

@@ -14,7 +14,7 @@ from earcli.analysis.encoding import device_of
 from earcli.analysis.evaluation import Evaluation
 from earcli.analysis.verdict import Line
 from earcli.data.batches import as_images, as_pixels
-from earcli.data.cache import Crops
+from earcli.data.cache import Crops, write_skipped
 from earcli.files import write_records
 from earcli.reporting.html import ReportPicture, ReportTable, write_report
 from earcli.reporting.plots import save_histogram, save_labeled_rows
@@ -73,8 +73,7 @@ def _write_rows(folder: Path, crops: Crops, evaluation: Evaluation) -> None:
         for index, path in enumerate(crops.manifest.paths)
     ]
     write_records(folder / "per_image.csv", rows)
-    if crops.skipped:
-        write_records(folder / "skipped.csv", [{"path": s.path, "reason": s.reason} for s in crops.skipped])
+    write_skipped(folder / "skipped.csv", crops.skipped)
 
 
 def _draw(folder: Path, teacher: Teacher, crops: Crops, evaluation: Evaluation) -> None:

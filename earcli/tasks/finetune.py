@@ -143,6 +143,7 @@ def fit(
             folder=cache,
             workers=workers,
             progress=report.progress,
+            verify=config.verify_cache,
         )
         for labels, vary in ((train, config.augment != "none"), (val, False))
     ]

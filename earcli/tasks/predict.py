@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from earcli.analysis.prediction import Found
-from earcli.data.cache import Skipped
+from earcli.data.cache import Skipped, write_skipped
 from earcli.data.images import BadPictureError, crop_picture, quiet_decoding, read_picture
 from earcli.data.manifest import Manifest
 from earcli.files import write_csv
@@ -66,8 +66,7 @@ class PredictionFiles:
         write_csv(
             self.folder / "predictions.csv", ("image_path", "x", "y", "width", "height", "confidence", *points), rows
         )
-        if self.skipped:
-            write_csv(self.folder / "skipped.csv", ("path", "reason"), [(s.path, s.reason) for s in self.skipped])
+        write_skipped(self.folder / "skipped.csv", self.skipped)
 
     def _annotation(self, found: Found) -> dict[str, Any]:
         """As COCO has results; visibility is 2 where the point is more likely visible than hidden, else 1."""

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 SHOWN_SKIPPED = 3
 
 
-def crops_of(manifest: Manifest, size: int, run_dir: Path | None, workers: int, report: Report) -> Crops:
+def crops_of(
+    manifest: Manifest, size: int, run_dir: Path | None, workers: int, report: Report, verify: bool = False
+) -> Crops:
     """The crops of a manifest, through the pixel cache under `run_dir`, or for None without one.
 
     Says which pictures were left out.
@@ -35,7 +37,7 @@ def crops_of(manifest: Manifest, size: int, run_dir: Path | None, workers: int, 
     if run_dir is None:
         crops = decode_crops(manifest, size, workers, report.progress)
     else:
-        crops = load_crops(manifest, size, run_dir / ".cache", workers, report.progress)
+        crops = load_crops(manifest, size, run_dir / ".cache", workers, report.progress, verify=verify)
     note_skipped(crops.skipped, report, f"of {len(manifest)} pictures in all; skipped.csv lists them")
     return crops
 

@@ -82,7 +82,12 @@ def train(config: TrainConfig, resume: tuple[RunFolder, Path] | None = None) -> 
         lap("manifests")
         train_crops, val_crops = (
             crops_of(
-                manifest, config.image_size, None if config.no_cache else config.run_dir, config.num_workers, report
+                manifest,
+                config.image_size,
+                None if config.no_cache else config.run_dir,
+                config.num_workers,
+                report,
+                config.verify_cache,
             )
             for manifest in (train_set, val_set)
         )
