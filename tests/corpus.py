@@ -202,7 +202,7 @@ def read(path: Path) -> object:
 
     name = path.name
     if name.startswith("m."):
-        return read_manifest(path, refuse=lambda reason: None)
+        return read_manifest(path, on_bad_row=lambda reason: None)
     if name.endswith(".pts"):
         return read_pts(path)
     if name.endswith(".yaml"):

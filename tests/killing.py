@@ -91,7 +91,7 @@ def _count_changes(folder: Path, kill: Kill | None) -> list[str]:
         written = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
         if not ((event in CHANGES or written) and str(arguments[0]).startswith(str(folder)) and os.getpid() == main):
             return
-        gap = event == "os.rename" and Path(arguments[0]).name == LAST
+        gap = event == "os.rename" and Path(arguments[0]).parts[-2:] == ("checkpoints", LAST)
         changes.append("gap" if gap else event)
         done = {"change": len(changes), "gap": changes[:-1].count("gap")}
         if kill and done.get(kill.how) == kill.at:

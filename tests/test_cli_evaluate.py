@@ -120,7 +120,7 @@ def test_failures_are_one_line_and_leave_the_old_results(run: RunFolder, ears: P
     fails(ear(*base, "--train-manifest", tmp_path / "none.npy"), "none.npy does not exist")
     fails(ear(*base, "--perceptual-weights", "nowhere.pth"), "--perceptual-weights nowhere.pth: no such file")
     (run.path / "evaluation" / "mine.txt").write_text("precious")
-    fails(ear(*base), "holds mine.txt, which ear did not put there. Give another --output")
+    fails(ear(*base), "holds mine.txt, which ear did not write. Give another folder")
     assert content(run.path / "evaluation") == {**before, "mine.txt": b"precious"}
     assert sorted(p.name for p in run.path.glob(".*")) == []
 

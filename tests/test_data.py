@@ -101,7 +101,7 @@ def bad_pictures(folder: Path) -> dict[str, tuple[Path, list[float]]]:
         "empty file": (folder / "empty.png", everything),
         "not a picture": (folder / "text.png", everything),
         "limit": (folder / "bomb.png", everything),
-        "is no plain file": (folder / "folder.png", everything),
+        "not a regular file": (folder / "folder.png", everything),
         "lies outside the picture of 60×40": (good, [60, 0, 5, 5]),
         "box of 0×5 pixels is empty": (good, [0, 0, 0, 5]),
         "box of -4×5 pixels is empty": (good, [9, 0, -4, 5]),
@@ -228,7 +228,7 @@ def test_without_a_cache_come_the_same_crops_and_nothing_is_written(tmp_path: Pa
     batches = [crop_dataset(c)[np.array([2, 0])]["pixels"] for c in (crops, cached)]
     assert torch.equal(*batches)
     (tmp_path / "003.png").unlink()
-    with pytest.raises(DataError, match=r"003\.png could be read when training started, and now: no such file"):
+    with pytest.raises(DataError, match=r"003\.png could be read at the start, but no longer: no such file"):
         crops.pixels[:5]
 
 
@@ -250,7 +250,7 @@ def test_reading_a_large_set_does_not_make_the_process_large(tmp_path: Path) -> 
     for index in range(len(pixels)):
         np.testing.assert_array_equal(pixels[index], expected[index])
     assert resident_memory(torch.device("cpu")) - before < expected.nbytes / 4
-    with pytest.raises(ValueError, match="bytes, wanted"):
+    with pytest.raises(ValueError, match="bytes, expected"):
         StoredPixels(tmp_path / "x", (5, 64, 64, 3))
 
 
@@ -278,7 +278,7 @@ def test_a_cache_that_is_cut_while_it_is_read_is_an_error_and_no_crash(tmp_path:
     pixels, wanted = stored(tmp_path)
     os.truncate(tmp_path / "x", 4 * 8 * 8 * 3 + 7)
     np.testing.assert_array_equal(pixels[:4], wanted[:4])
-    with pytest.raises(DataError, match=r"x, the cache .* shorter\). See to its disk"):
+    with pytest.raises(DataError, match=r"x, the pixel cache, .* truncated\). Check its disk"):
         pixels[:]
 
 
@@ -288,7 +288,7 @@ def test_a_cache_whose_disk_fails_says_so(tmp_path: Path, monkeypatch: pytest.Mo
 
     pixels = stored(tmp_path)[0]
     monkeypatch.setattr(os, "preadv", fail, raising=False)
-    with pytest.raises(DataError, match=r"x, the cache of the pictures, .* \(Input/output error\)"):
+    with pytest.raises(DataError, match=r"x, the pixel cache, .* \(Input/output error\)"):
         pixels[2]
 
 

@@ -150,7 +150,7 @@ def test_a_folder_of_safetensors_is_the_same_teacher(teacher: Path, images: np.n
     (folder / "notes.txt").write_text("mine")
     fails(
         ear("export", "--checkpoint", teacher, "--format", "safetensors", "--part", "vae", "-o", folder),
-        "holds notes.txt, which would be lost",
+        "holds notes.txt, which ear did not write",
     )
     assert (folder / "notes.txt").read_text() == "mine"
 

@@ -76,7 +76,7 @@ def test_a_data_folder_unplugged_in_mid_epoch_stops_only_a_run_without_a_cache_w
     away, images, runs = unplug.parent / "away", unplug / "images", unplug.parent / "runs"
     assert away.is_dir()
     away.rename(images)
-    fails(train(unplug, "--no-cache", "--run-name", "bare"), ".jpg could be read when training started", "no such file")
+    fails(train(unplug, "--no-cache", "--run-name", "bare"), ".jpg could be read at the start", "no such file")
     assert away.is_dir()
     assert trained_state(runs / "bare")["epochs"] == 1
     last = runs / "bare" / "version_0" / "checkpoints" / "last.ckpt"

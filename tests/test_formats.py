@@ -14,7 +14,7 @@ from earcli.data.formats.columns import Columns, Keypoints
 from earcli.data.formats.pts import read_pts
 from earcli.data.manifest import read_manifest, write_columns
 from earcli.errors import ManifestError
-from earcli.files import guard_cell, unguard_cell
+from earcli.files import escape_formula, unescape_formula
 
 # what Roboflow exports: key points as COCO JSON, with a category 0 that nothing uses
 ROBOFLOW_COCO = {
@@ -154,28 +154,28 @@ def test_guarding_a_cell_can_always_be_undone() -> None:
     letters = list("'=+-@\t\r1 a" + string.ascii_letters[:3])
     for _ in range(2000):
         text = "".join(rng.choice(letters, rng.integers(0, 5)))
-        assert unguard_cell(guard_cell(text)) == text
+        assert unescape_formula(escape_formula(text)) == text
 
 
 @pytest.mark.parametrize(
     ("name", "content", "parts"),
     [
-        ("m.json", '{"images": [\n{]', ["line 2: no JSON"]),
-        ("m.json", "[" * 100_000, ["is no JSON"]),
+        ("m.json", '{"images": [\n{]', ["line 2: not JSON"]),
+        ("m.json", "[" * 100_000, ["is not JSON"]),
         ("m.json", [1], ["not in COCO's form"]),
         ("m.json", {"images": 3, "annotations": []}, ["not in COCO's form"]),
-        ("m.json", {"images": [], "annotations": [5]}, ["annotations[0]: 5 is no object"]),
+        ("m.json", {"images": [], "annotations": [5]}, ["annotations[0]: 5 is not an object"]),
         ("m.json", {"images": [], "annotations": [{"image_id": [1]}]}, ["annotations[0]: image_id [1]"]),
         ("m.json", {"images": [], "annotations": []}, ["is empty"]),
-        ("m.csv", "name,x\na,1\n", ["line 1 has the columns name, x", "wanted image_path or filename"]),
+        ("m.csv", "name,x\na,1\n", ["line 1 has the columns name, x", "expected image_path or filename"]),
         ("m.csv", "", ["line 1 has the columns nothing"]),
         ("m.csv", "filename,x,y,w,h\na.jpg,1,2,3\n", ["line 2: 4 cells, but the header has 5"]),
         ("m.csv", "filename,x,y,w,h\na.jpg,1,2,3,4\nb.jpg,1,two,3,4\n", ["line 3: the box is '1', 'two'"]),
         ("m.csv", "filename,x,y,w,h\na.jpg,1,,3,4\n", ["line 2: the box is '1', ''"]),
         ("m.csv", "filename,x,y,w,h\n,1,2,3,4\n", ["line 2: no picture is named"]),
-        ("m.csv", 'filename\n"a.jpg\n', ["no CSV"]),
-        ("m.csv", "filename\n" + "x" * 200_000 + "\n", ["line 2: no CSV (field larger"]),
-        ("m.txt", "a.jpg", ["is no manifest by its name", ".npy, .csv, .json"]),
+        ("m.csv", 'filename\n"a.jpg\n', ["not CSV"]),
+        ("m.csv", "filename\n" + "x" * 200_000 + "\n", ["line 2: not CSV (field larger"]),
+        ("m.txt", "a.jpg", ["is not a manifest by its name", ".npy, .csv, .json"]),
     ],
 )
 def test_a_broken_file_says_where(tmp_path: Path, name: str, content: Any, parts: list[str]) -> None:
@@ -188,10 +188,10 @@ def test_a_broken_file_says_where(tmp_path: Path, name: str, content: Any, parts
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"bbox": [1, 2, 3]}, "bbox is [1, 2, 3], wanted [x, y, width, height]"),
-        ({"bbox": None}, "bbox is None, wanted a list of numbers"),
-        ({"bbox": ["1", 2, 3, 4]}, "wanted a list of numbers"),
-        ({"bbox": [10**400, 2, 3, 4]}, "wanted a list of numbers"),
+        ({"bbox": [1, 2, 3]}, "bbox is [1, 2, 3], expected [x, y, width, height]"),
+        ({"bbox": None}, "bbox is None, expected a list of numbers"),
+        ({"bbox": ["1", 2, 3, 4]}, "expected a list of numbers"),
+        ({"bbox": [10**400, 2, 3, 4]}, "expected a list of numbers"),
         ({"keypoints": [1, 2]}, "keypoints has 2 numbers"),
         ({"keypoints": [1, 2, 2]}, "keypoints has 1 points, but the category names 3"),
         ({"keypoints": [1, 2, float("nan")] * 3}, "not all finite"),
@@ -214,7 +214,7 @@ def test_a_bad_annotation_is_refused_and_the_others_are_read(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("version: 1\nn_points: 2\n{\n1 2\n3\n}\n", "line 5: '3', wanted x and y"),
+        ("version: 1\nn_points: 2\n{\n1 2\n3\n}\n", "line 5: '3', expected x and y"),
         ("version: 1\nn_points: 2\n{\n1 2\n", "no points in braces"),
         ("version: 1\nn_points: 2\n{\n1 2\n}\n", "says n_points: 2, but has 1"),
         ("version: 1\nn_points: 1\n{\nnan 2\n}\n", "not finite"),
@@ -239,6 +239,6 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, name: str, size: i
 
 def test_a_folder_or_nothing_in_place_of_a_manifest_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "m.csv").mkdir()
-    for name, message in (("m.csv", "is no plain file"), ("no.json", "does not exist")):
+    for name, message in (("m.csv", "not a regular file"), ("no.json", "does not exist")):
         with pytest.raises(ManifestError, match=message):
             read_manifest(tmp_path / name)

@@ -29,12 +29,15 @@ from earcli.data.images import BadPictureError, read_picture
 from earcli.data.labels import read_labels
 from earcli.data.manifest import Manifest, read_manifest, write_columns
 from earcli.errors import CheckpointError, EarError, ManifestError
-from earcli.files import guard_cell
+from earcli.files import escape_formula
 from earcli.reporting.html import ReportTable, write_report
 from earcli.reporting.markdown import escape
 from earcli.tasks.predict import PredictionFiles
 
-HARMLESS = ["picture: tif: a tag of billions"]  # Pillow leaves out a tag whose bytes are not there
+HARMLESS = [
+    "archive: a tensor without numbers behind it",  # one number, expanded; it fits no network
+    "picture: tif: a tag of billions",  # Pillow leaves out a tag whose bytes are not there
+]
 settings.register_profile("quiet", derandomize=True, deadline=None, database=None, max_examples=150)
 settings.load_profile("quiet")
 
@@ -111,7 +114,7 @@ def test_a_manifest_may_name_pipes_and_devices(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("filename,x,y,w,h\npipe.png,1,2,3,4\nzero.png,1,2,3,4\n")
     manifest = read_manifest(tmp_path / "m.csv")
     for index in range(2):
-        with pytest.raises(BadPictureError, match="is no plain file"):
+        with pytest.raises(BadPictureError, match="not a regular file"):
             read_picture(manifest.locate(index))
     with pytest.raises(EarError, match="2 of 2 labels"):
         read_labels(tmp_path / "m.csv")
@@ -147,7 +150,7 @@ def test_a_name_that_leaves_its_folder_must_be_a_pictures(tmp_path: Path, name: 
     names = [name, "../raw/a.JPG", "/raw/b.png", "folder/without ending"]
     write_columns(tmp_path / f"m{kind}", Manifest(names, boxes), [(9, 9)] * 4)
     refused: list[str] = []
-    assert read_manifest(tmp_path / f"m{kind}", refuse=refused.append).paths == names[1:]
+    assert read_manifest(tmp_path / f"m{kind}", on_bad_row=refused.append).paths == names[1:]
     assert len(refused) == 1
     with pytest.raises(ManifestError, match=r"leaves its folder|is no name of a file"):
         read_manifest(tmp_path / f"m{kind}")
@@ -212,7 +215,7 @@ def test_markdown_shows_hostile_names_as_text() -> None:
 
 @given(st.text())
 def test_no_text_becomes_a_formula(value: str) -> None:
-    cell = guard_cell(value)
+    cell = escape_formula(value)
     try:
         float(cell)
     except ValueError:

@@ -75,9 +75,9 @@ GOOD = {"image_paths": ["a"], "bboxes": [None]}
         ({"image_paths": ["a", "b"], "bboxes": [None]}, "has 2 image_paths but 1 bboxes"),
         ({**GOOD, "subjects": ["x", "y"]}, "has 1 image_paths but 2 subjects"),
         ({"image_paths": [], "bboxes": []}, "is empty"),
-        ({"image_paths": "a", "bboxes": [None]}, "image_paths is a str, wanted a list or an array"),
-        ({"image_paths": [3], "bboxes": [None]}, "image_paths holds 3, wanted file names"),
-        ({"image_paths": ["a"], "bboxes": [[1, 2, 3]]}, "bboxes[0] is [1, 2, 3], wanted [x, y, width, height]"),
+        ({"image_paths": "a", "bboxes": [None]}, "image_paths is a str, expected a list or an array"),
+        ({"image_paths": [3], "bboxes": [None]}, "image_paths holds 3, expected file names"),
+        ({"image_paths": ["a"], "bboxes": [[1, 2, 3]]}, "bboxes[0] is [1, 2, 3], expected [x, y, width, height]"),
         ({"image_paths": ["a"], "bboxes": ["box"]}, "bboxes[0] is 'box'"),
     ],
 )
@@ -90,10 +90,10 @@ def test_a_manifest_of_the_wrong_form_says_what_is_wrong(tmp_path: Path, content
 
 
 def test_a_missing_manifest_and_a_wrong_root_say_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"does not exist. Give --train-manifest"):
+    with pytest.raises(ManifestError, match=r"does not exist. A manifest is a .npy, .csv or COCO .json file"):
         read_manifest(tmp_path / "no.npy")
     path = save(tmp_path / "m.npy", GOOD)
-    with pytest.raises(ManifestError, match=r"--root-dir .* is no folder"):
+    with pytest.raises(ManifestError, match=r"nowhere is not a folder; the paths in .*m.npy are relative to it"):
         read_manifest(path, tmp_path / "nowhere")
 
 

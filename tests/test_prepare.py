@@ -176,7 +176,7 @@ def test_broken_items_are_listed_and_never_stop_the_rest(tmp_path: Path) -> None
     assert "not a picture" in found["raw/002.png"]
     assert "003.pts, line 3" in found["raw/003.png"]
     assert found["raw/004.pts"] == "no picture of that name is beside it"
-    assert found["raw/pipe.png"] == "unreadable (is no plain file)"
+    assert found["raw/pipe.png"] == "unreadable (not a regular file)"
     assert "line 3: no JSON" in found["raw/json/_annotations.coco.json"]
     assert found["raw/json/020.png"] == "_annotations.coco.json beside it cannot be read"
     assert "line 3: the box is 'x'" in found["raw/table/_annotations.csv"]

@@ -11,7 +11,7 @@ from earcli.checkpoints.runs import RunFolder, create_run, find_checkpoint
 from earcli.config.teacher import TrainConfig
 from earcli.data.cache import Skipped
 from earcli.errors import CheckpointError, RunError
-from earcli.files import atomic_write, replacing_folder
+from earcli.files import atomic_folder, atomic_write
 from earcli.training.checkpoint_io import keep_best
 
 
@@ -60,7 +60,7 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
     place = tmp_path / "results"
 
     def write(text: str, fail: bool = False) -> None:
-        with replacing_folder(place, ("*.txt",)) as folder:
+        with atomic_folder(place, ("*.txt",)) as folder:
             (folder / f"{text}.txt").write_text(text)
             if fail:
                 raise OSError(28, os.strerror(28))
@@ -72,12 +72,12 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
     assert [p.name for p in place.iterdir()] == ["second.txt"]
     rename = Path.rename
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", lambda a, b: rename(a, b) if a.name != "new" else (a / "no").rmdir())
+        patch.setattr(Path, "rename", lambda a, b: rename(a, b) if a.parent == tmp_path else (a / "no").rmdir())
         with pytest.raises(RunError, match="cannot be written"):
             write("fourth")  # the old folder is already aside, and comes back
     assert [p.name for p in place.iterdir()] == ["second.txt"]
     (place / "mine.md").write_text("precious")
-    with pytest.raises(RunError, match=r"holds mine.md, which ear did not put there. Give another --output"):
+    with pytest.raises(RunError, match=r"holds mine.md, which ear did not write. Give another folder"):
         write("fifth")
     assert sorted(p.name for p in place.iterdir()) == ["mine.md", "second.txt"]
     assert [p.name for p in tmp_path.iterdir()] == ["results"]

@@ -93,6 +93,11 @@ class DataConfig:
     )
     augment: Literal["none", "light", "strong"] = knob("light", "Strength of data augmentation.")
     num_workers: int = knob(4, "Threads that decode pictures into the pixel cache.", at_least(1), resumable=True)
+    verify_cache: bool = knob(
+        False,
+        "Verify every byte of the pixel cache at the start, instead of its size and modification time.",
+        resumable=True,
+    )
 
 
 @dataclass(frozen=True)

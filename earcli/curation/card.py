@@ -12,7 +12,7 @@ from earcli.curation.scan import Facts
 from earcli.data.formats.columns import Columns
 from earcli.data.manifest import write_columns
 from earcli.data.uncached import crop_or_gray
-from earcli.files import relative, write_csv
+from earcli.files import relative_posix, write_csv
 from earcli.reporting.plots import labeled_rows, save_image
 from earcli.reporting.tables import markdown_table as table
 
@@ -51,7 +51,7 @@ def _columns(prepared: Prepared, rows: NDArray[np.int64], final: Path) -> Column
     keypoints = [sample.keypoints for sample in samples]
     subjects = [sample.subject for sample in samples]
     return Columns(
-        [relative(sample.path, final) for sample in samples],
+        [relative_posix(sample.path, final) for sample in samples],
         np.array([sample.box for sample in samples]).reshape(-1, 4),
         subjects if any(subjects) else None,
         keypoints=keypoints if any(keypoints) else None,

@@ -19,7 +19,7 @@ from earcli.data.cache import Progress
 from earcli.data.images import BadPictureError, quiet_decoding, read_crop
 from earcli.data.manifest import read_manifest, write_columns
 from earcli.errors import ConfigError, DataError
-from earcli.files import atomic_write, relative, write_csv
+from earcli.files import atomic_write, relative_posix, write_csv
 from earcli.reporting.plots import labeled_rows, save_image
 
 SHEET_SIDE = 96
@@ -152,6 +152,6 @@ def write_cleaned(folder: Path, sides: Sequence[Side], findings: Sequence[Findin
             raise DataError(f"--drop would leave nothing of {side.name}: all of its {len(side.manifest)} ears are bad.")
         chosen = side.manifest.subset(kept)
         # relative paths start from where the new manifest lies
-        paths = [relative(chosen.locate(i).absolute(), target.parent) for i in range(len(chosen))]
+        paths = [relative_posix(chosen.locate(i).absolute(), target.parent) for i in range(len(chosen))]
         write_columns(target, replace(chosen, paths=paths), [side.facts[row].size for row in kept])
     return targets

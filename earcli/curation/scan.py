@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
 from earcli.data.cache import Progress
-from earcli.data.images import MOST_BYTES, BadPictureError, crop_picture, quiet_decoding, read_header, read_picture
+from earcli.data.images import MAX_BYTES, BadPictureError, crop_picture, quiet_decoding, read_header, read_picture
 from earcli.errors import RunError
 from earcli.untrusted.files import check_regular_file
 
@@ -67,7 +67,7 @@ def examine(path: Path, box: NDArray[np.float64]) -> Facts:
     """Opens one sample's picture; never raises for what a file may hold."""
     known: dict[str, Any] = {}
     try:
-        check_regular_file(path, MOST_BYTES)
+        check_regular_file(path, MAX_BYTES)
         with path.open("rb") as file:
             known["checksum"] = hashlib.file_digest(file, "sha256").hexdigest()
     except (FileNotFoundError, ValueError):

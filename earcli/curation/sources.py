@@ -9,10 +9,10 @@ from pathlib import Path
 
 from earcli.data.formats.columns import Columns, Keypoints
 from earcli.data.formats.pts import read_pts
+from earcli.data.images import SUFFIXES
 from earcli.data.manifest import READERS, read_columns
 from earcli.errors import ConfigError, DataError, ManifestError
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2")
 ANNOTATIONS = ("*.npy", "*_annotations.csv", "*.coco.json")
 WHOLE = (float("nan"),) * 4
 
@@ -105,7 +105,7 @@ def find(sources: Sequence[Path], rule: SubjectRule, root_dir: Path | None = Non
         seen = ", ".join(f"{ext} ({n})" for ext, n in found.extensions.most_common(8)) or "no files"
         why = f" First of {len(found.left_out)} reasons: {found.left_out[0].reason}." if found.left_out else ""
         raise DataError(
-            f"No picture found in {', '.join(map(str, sources))}: looked for {' '.join(PICTURES)} and "
+            f"No picture found in {', '.join(map(str, sources))}: looked for {' '.join(SUFFIXES)} and "
             f"{' '.join(ANNOTATIONS)}, saw {seen}.{why}"
         )
     return found
@@ -133,7 +133,7 @@ class _Reading:
         self.rule, self.found = rule, found
         self.root_dir = None if root_dir is None else root_dir.resolve()
         self.files = [str(self.folder / source.name)] if self.named_by_user else list(_walk(self.folder, self._blind))
-        self.pictures = [name for name in self.files if name.lower().endswith(PICTURES)]
+        self.pictures = [name for name in self.files if name.lower().endswith(SUFFIXES)]
         self.by_name: dict[str, list[str]] = defaultdict(list)
         self.by_stem: dict[str, list[str]] = defaultdict(list)
         for name in self.pictures:

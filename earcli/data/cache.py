@@ -1,18 +1,22 @@
 """The pixel cache: every crop of a manifest, decoded once, as one file of uint8.
 
-One entry is a folder `pixels-KEY/` of `pixels.u8`, N·S·S·3 bytes, and `entry.json`, which holds its checksum and is
-written last. Every start reads `pixels.u8` once, in order, to compare the checksum: any byte that differs is found.
-Of two runs that want an entry at once, one builds it and the other waits for it at `lock`.
+An entry is a folder `pixels-KEY/` of `pixels.u8`, N·S·S·3 bytes, and `entry.json`, which is written last and holds the
+modification time and the CRC-32 of `pixels.u8`. A start compares the size and the modification time only. Where the
+time differs, or with `verify`, it reads every byte and the CRC-32 decides: equal, the entry is used and the time is
+updated; different, the entry is rebuilt. A byte that changed under the same size and time is found with `verify` alone.
+
+Of two runs that need an entry at once, one builds it and the other waits at `lock`.
 """
 
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -22,18 +26,18 @@ from earcli.data.images import BadPictureError, quiet_decoding, read_crop
 from earcli.data.manifest import Manifest
 from earcli.data.pixels import Pixels, StoredPixels
 from earcli.errors import DataError, RunError
-from earcli.files import atomic_write
+from earcli.files import atomic_write, remove_temporaries, write_csv
 from earcli.untrusted.files import LARGE, check_regular_file, read_bounded
 
 VERSION = 1
 MAX_SKIPPED = 0.05
 CHUNK = 256
-PIXELS = "pixels.u8"
+PIXELS, ENTRY = "pixels.u8", "entry.json"
 READ_BYTES = 2**20
 ENTRY_BYTES = 2**30
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+"""Called with the name of a step, the number of items done, and their total."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +49,25 @@ class Skipped:
     reason: str
 
 
+def write_skipped(path: Path, skipped: Iterable[Skipped]) -> None:
+    """Writes the paths and reasons of skipped samples as CSV, or nothing where there are none.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    rows = [(item.path, item.reason) for item in skipped]
+    if rows:
+        write_csv(path, ("path", "reason"), rows)
+
+
 @dataclass(frozen=True)
 class Crops:
     """The usable samples of a manifest.
 
     Attributes:
-        pixels: (N, S, S, 3) uint8, read or decoded when asked for.
+        pixels: (N, S, S, 3) uint8, read or decoded on indexing.
         manifest: the N samples.
-        skipped: the samples that were left out.
+        skipped: the samples that cannot be used.
     """
 
     pixels: Pixels
@@ -69,41 +84,46 @@ def load_crops(
     folder: Path,
     workers: int,
     progress: Progress | None = None,
-    most_skipped: float = MAX_SKIPPED,
+    max_skipped: float = MAX_SKIPPED,
+    *,
+    verify: bool = False,
 ) -> Crops:
-    """Opens the crops of a manifest, decoding them first when `folder` does not hold them yet.
+    """Opens the crops of a manifest from the cache, decoding them first where the cache lacks them.
 
     Args:
-        size: side of the square crops.
-        folder: where entries are kept.
+        manifest: the samples.
+        size: side of the square crops in pixels.
+        folder: the cache.
         workers: threads that decode.
-        most_skipped: the share of the samples that may be left out.
+        progress: called after every chunk.
+        max_skipped: largest share of samples that may be unusable, in [0, 1].
+        verify: verify every byte of an entry, instead of its size and modification time.
 
     Raises:
         DataError: more of the samples cannot be used.
         RunError: `folder` cannot be written.
     """
     entry = folder / f"pixels-{_key(manifest, size)}"
-    crops = _open(entry, manifest, size)
+    crops = _open(entry, manifest, size, verify)
     if crops is None:
         crops = _build(entry, manifest, size, workers, progress)
-    check_skipped(crops.skipped, manifest, most_skipped)
+    check_skipped(crops.skipped, manifest, max_skipped)
     return crops
 
 
-def check_skipped(skipped: list[Skipped], manifest: Manifest, most: float = MAX_SKIPPED) -> None:
-    """Raises `DataError` when more than a share `most` of a manifest, or all of it, cannot be used."""
+def check_skipped(skipped: list[Skipped], manifest: Manifest, max_skipped: float = MAX_SKIPPED) -> None:
+    """Raises `DataError` when more than a share `max_skipped` of a manifest, or all of it, cannot be used."""
     share = len(skipped) / len(manifest)
-    if share > most or len(skipped) == len(manifest):
+    if share > max_skipped or len(skipped) == len(manifest):
         examples = "; ".join(f"{s.path}: {s.reason}" for s in skipped[:3])
         raise DataError(
             f"{len(skipped)} of {len(manifest)} pictures cannot be used ({share:.0%}, at most "
-            f"{most:.0%} may be skipped): {examples}. Mend the files, the manifest or --root-dir."
+            f"{max_skipped:.0%} may be skipped): {examples}. Fix the files, or the paths in the manifest."
         )
 
 
 def _key(manifest: Manifest, size: int) -> str:
-    """Changes whenever a path, a box, a file's size or time, the crop size, or this code's version does."""
+    """A hash of all paths, boxes, file sizes and modification times, the crop size, and the version of this code."""
     digest = hashlib.sha256(f"{VERSION} {size} {manifest.root.resolve()}".encode())
     digest.update(manifest.boxes.tobytes())
     for index, name in enumerate(manifest.paths):
@@ -116,54 +136,66 @@ def _key(manifest: Manifest, size: int) -> str:
     return digest.hexdigest()[:20]
 
 
-def _open(entry: Path, manifest: Manifest, size: int) -> Crops | None:
-    """The entry, or None when it is not there or not as it was written."""
+def _open(entry: Path, manifest: Manifest, size: int, verify: bool = False) -> Crops | None:
+    """The crops of an entry, or None where it is missing or damaged."""
     try:
-        facts = json.loads(read_bounded(entry / "entry.json", ENTRY_BYTES))
+        facts = json.loads(read_bounded(entry / ENTRY, ENTRY_BYTES))
         skipped = [Skipped(**item) for item in facts["skipped"]]
         kept = kept_indices(skipped, manifest)
         shape = (len(kept), size, size, 3)
         check_regular_file(entry / PIXELS, LARGE)
         pixels = StoredPixels(entry / PIXELS, shape) if kept else np.empty(shape, np.uint8)
-        whole = _checksum(entry / PIXELS) == facts["crc32"]
+        modified = (entry / PIXELS).stat().st_mtime_ns
+        same_time = modified == facts.get("mtime_ns")
+        if (verify or not same_time) and _checksum(entry / PIXELS) != facts["crc32"]:
+            return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return Crops(pixels, manifest.subset(kept) if skipped else manifest, skipped) if whole else None
+    if not same_time:
+        with suppress(RunError):  # a cache that cannot be written is verified at every start
+            _write_facts(entry, {**facts, "mtime_ns": modified})
+    return Crops(pixels, manifest.subset(kept) if skipped else manifest, skipped)
+
+
+def _write_facts(entry: Path, facts: dict[str, Any]) -> None:
+    with atomic_write(entry / ENTRY) as path:
+        path.write_text(json.dumps(facts), encoding="utf-8")
 
 
 def kept_indices(skipped: list[Skipped], manifest: Manifest) -> list[int]:
+    """The indices of the samples that are not skipped, in order."""
     left_out = {item.index for item in skipped}
     return [index for index in range(len(manifest)) if index not in left_out]
 
 
 def _checksum(path: Path) -> int:
-    """CRC-32 of a file, read in pieces, so that no page of it counts as this process's memory."""
-    found = 0
+    """CRC-32 of a file, read in chunks of constant memory."""
+    checksum = 0
     with path.open("rb", buffering=0) as file:
-        while piece := file.read(READ_BYTES):
-            found = zlib.crc32(piece, found)
-    return found
+        while chunk := file.read(READ_BYTES):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum
 
 
 def _build(entry: Path, manifest: Manifest, size: int, workers: int, progress: Progress | None) -> Crops:
-    """Decodes an entry, or waits until another run has."""
+    """Decodes an entry, or waits until another run has decoded it."""
     try:
         entry.mkdir(parents=True, exist_ok=True)
-        with _alone(entry, progress):
-            crops = _open(entry, manifest, size)
+        with _locked(entry, progress):
+            crops = _open(entry, manifest, size, verify=True)
             if crops is None:
                 _write(entry, manifest, size, workers, progress)
                 crops = _open(entry, manifest, size)
     except OSError as error:
-        raise RunError(f"{entry.parent} cannot be written ({error.strerror}). Give another --run-dir.") from error
+        raise RunError(f"{entry.parent} cannot be written ({error.strerror}). Give another folder.") from error
     if crops is None:
         raise RunError(f"{entry} cannot be read back. Delete it and start again.")
     return crops
 
 
 @contextmanager
-def _alone(entry: Path, progress: Progress | None) -> Iterator[None]:
-    """Waits until no other process works on an entry; the system lets go of the lock of one that died."""
+def _locked(entry: Path, progress: Progress | None) -> Iterator[None]:
+    """Holds the lock of an entry; the system releases that of a process that died."""
     lock = FileLock(entry / "lock")
     try:
         lock.acquire(timeout=0)
@@ -178,8 +210,7 @@ def _alone(entry: Path, progress: Progress | None) -> Iterator[None]:
 
 
 def _write(entry: Path, manifest: Manifest, size: int, workers: int, progress: Progress | None) -> None:
-    for left in entry.glob(f".{PIXELS}*"):  # by a run that was killed
-        left.unlink()
+    remove_temporaries(entry)
     skipped: list[Skipped] = []
     checksum = 0
     with atomic_write(entry / PIXELS) as path, path.open("wb") as file:
@@ -188,41 +219,48 @@ def _write(entry: Path, manifest: Manifest, size: int, workers: int, progress: P
                 if isinstance(result, str):
                     skipped.append(Skipped(index, manifest.paths[index], result))
                 else:
-                    written = result.tobytes()
-                    file.write(written)
-                    checksum = zlib.crc32(written, checksum)
+                    content = result.tobytes()
+                    file.write(content)
+                    checksum = zlib.crc32(content, checksum)
             if progress is not None:
                 progress("decoding pictures", max(chunk) + 1, len(manifest))
-    facts = {"version": VERSION, "crc32": checksum, "skipped": [vars(item) for item in skipped]}
-    with atomic_write(entry / "entry.json") as path:
-        path.write_text(json.dumps(facts), encoding="utf-8")
+    modified = (entry / PIXELS).stat().st_mtime_ns
+    _write_facts(entry, {"mtime_ns": modified, "crc32": checksum, "skipped": [vars(item) for item in skipped]})
 
 
 def decode_chunks(manifest: Manifest, size: int, workers: int) -> Iterator[dict[int, NDArray[np.uint8] | str]]:
-    """The crops of a manifest in order, some hundred at a time: pixels (S, S, 3) by index, or why there are none.
+    """Yields the crops of a manifest in order and in chunks: by index, pixels (S, S, 3) or why there are none.
 
     Args:
+        manifest: the samples.
         size: side S of the square crops.
         workers: threads that decode.
     """
 
-    def one(index: int) -> NDArray[np.uint8] | str:
+    def decode(index: int) -> NDArray[np.uint8] | str:
         try:
             return read_crop(manifest.locate(index), manifest.boxes[index], size)
         except BadPictureError as error:
             return str(error)
 
     with quiet_decoding(), ThreadPoolExecutor(workers) as pool:
-        # Pillow lets go of the interpreter lock while it decodes and resizes, so threads are enough
+        # Pillow releases the GIL while it decodes and resizes, so threads suffice
         for start in range(0, len(manifest), CHUNK):
             chunk = range(start, min(start + CHUNK, len(manifest)))
-            yield dict(zip(chunk, pool.map(one, chunk), strict=True))
+            yield dict(zip(chunk, pool.map(decode, chunk), strict=True))
 
 
 def sample_crops(manifest: Manifest, size: int, count: int, workers: int) -> NDArray[np.uint8]:
-    """So many crops from all over a manifest, (count, size, size, 3); those that there are, repeated, where too few.
+    """Decodes `count` crops spread evenly over a manifest, skipping unusable ones; repeats them where there are fewer.
 
-    Pictures that cannot be used are passed over.
+    Args:
+        manifest: the samples.
+        size: side of the square crops in pixels.
+        count: the number of crops.
+        workers: threads that decode.
+
+    Returns:
+        (count, size, size, 3) uint8.
 
     Raises:
         DataError: none can be used.
@@ -236,7 +274,7 @@ def sample_crops(manifest: Manifest, size: int, count: int, workers: int) -> NDA
     if not crops:
         raise DataError(
             f"None of {len(spread)} pictures in {manifest.root} can be used, such as {manifest.paths[0]}: "
-            f"{reasons[0]}. Mend the manifest or --root-dir."
+            f"{reasons[0]}. Fix the files, or the paths in the manifest."
         )
     chosen = np.linspace(0, len(crops) - 1, count).round().astype(int) if len(crops) >= count else np.arange(count)
     return np.stack([crops[index % len(crops)] for index in chosen])

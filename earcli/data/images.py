@@ -14,19 +14,19 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from earcli.errors import DataError
 from earcli.untrusted.files import check_regular_file
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it has to say comes as an error as well
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # its warnings are raised as errors as well
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".jp2", ".avif")
-"""The endings of pictures, in small letters."""
-MOST_BYTES = 512 << 20
-"""Of a file: as much as a picture at Pillow's limit has, uncompressed, 16 bits a channel."""
+"""The file suffixes of pictures, in lower case."""
+MAX_BYTES = 512 << 20
+"""Size limit of a file: that of a picture at Pillow's limit of pixels, uncompressed, 16 bits per channel."""
 ORIENTATION = 0x0112
-"""The EXIF tag that says how the camera was held; 1 is upright."""
-TURNED = (5, 6, 7, 8)
-"""Its values that swap width and height."""
+"""The EXIF tag of the orientation; 1 is upright."""
+TRANSPOSED = (5, 6, 7, 8)
+"""The orientations that swap width and height."""
 
 
 class BadPictureError(DataError):
-    """One picture cannot be used; the message is the reason, for `skipped.csv`.
+    """A picture cannot be used; the message is the reason, for `skipped.csv`.
 
     Attributes:
         kind: missing, empty, foreign, truncated, unreadable, too-large; box-infinite, box-empty, box-outside.
@@ -38,33 +38,34 @@ class BadPictureError(DataError):
 
 
 def read_crop(path: Path, box: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
-    """Reads one ear: EXIF orientation applied, RGB, cropped to its box, stretched to a square by a bilinear resize.
+    """Reads one ear: EXIF orientation applied, RGB, cropped to its box, resized to a square by bilinear interpolation.
 
     Args:
-        box: x, y, width, height in pixels of the upright picture, cut at its borders; NaN for the whole picture.
-        size: side of the result.
+        path: the picture file.
+        box: x, y, width, height in pixels of the upright picture, clipped to it; NaN for the whole picture.
+        size: side of the result in pixels.
 
     Returns:
-        (size, size, 3) uint8. Ears are about 1:1.4, so the stretch changes their aspect.
+        (size, size, 3) uint8. Ears are about 1:1.4, so the resize changes their aspect ratio.
 
     Raises:
-        BadPictureError: the file is missing, no picture, truncated, too large, or the box holds no pixel of it.
+        BadPictureError: the file is missing, not a picture, truncated, too large, or the box contains no pixel of it.
     """
     image = crop_picture(read_picture(path), box)
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
 
 
 def crop_picture(image: Image.Image, box: NDArray[np.float64]) -> Image.Image:
-    """The part of an upright picture that a box holds, cut at the borders; all of it for NaN.
+    """Crops an upright picture to a box, clipped to the picture; NaN gives the whole picture.
 
     Raises:
-        BadPictureError: the box is not finite, empty, or holds no pixel of the picture.
+        BadPictureError: the box is not finite, empty, or contains no pixel of the picture.
     """
     return image if np.isnan(box[0]) else image.crop(pixel_box(box, image.size))
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of the upright picture, from the file's header alone (but for TIFF, which Pillow turns itself).
+    """Width and height of the upright picture, from the header alone (except TIFF, which Pillow rotates on reading).
 
     Raises:
         BadPictureError: as `read_picture`.
@@ -72,12 +73,12 @@ def picture_size(path: Path) -> tuple[int, int]:
     with _opened(path) as image:
         if image.format == "TIFF":
             return read_picture(path).size
-        turned = image.getexif().get(ORIENTATION, 1) in TURNED
-        return (image.height, image.width) if turned else image.size
+        transposed = image.getexif().get(ORIENTATION, 1) in TRANSPOSED
+        return (image.height, image.width) if transposed else image.size
 
 
 def read_header(path: Path) -> tuple[str, int]:
-    """The format that a file has by its content ("JPEG"), and its EXIF orientation (1 where it has none).
+    """The format of a file by its content ("JPEG"), and its EXIF orientation (1 where it has none).
 
     Raises:
         BadPictureError: as `read_picture`.
@@ -87,10 +88,10 @@ def read_header(path: Path) -> tuple[str, int]:
 
 
 def read_picture(path: Path) -> Image.Image:
-    """A picture as upright RGB; alpha is laid over white, 16-bit gray keeps its high byte.
+    """Reads a picture as upright RGB; alpha is blended over white, 16-bit gray keeps its high byte.
 
     Raises:
-        BadPictureError: the file is missing, no picture, truncated, or over Pillow's bomb limit.
+        BadPictureError: the file is missing, not a picture, truncated, or over Pillow's limit of pixels.
     """
     with _opened(path) as image:
         return _to_rgb(ImageOps.exif_transpose(image))
@@ -98,12 +99,12 @@ def read_picture(path: Path) -> Image.Image:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """Opens a picture file, and turns whatever reading it raises into a `BadPictureError`.
+    """Opens a picture file, and turns every error of reading it into a `BadPictureError`.
 
-    Its content must be of a format that `SUFFIXES` promises: Pillow would find more, and run Ghostscript for some.
+    Only the formats of `SUFFIXES` are decoded: Pillow supports more, and runs Ghostscript for EPS.
     """
     try:
-        if check_regular_file(path, MOST_BYTES) == 0:
+        if check_regular_file(path, MAX_BYTES) == 0:
             raise BadPictureError("empty file", "empty")
         with Image.open(path, formats=_formats()) as image:
             limit = Image.MAX_IMAGE_PIXELS
@@ -126,9 +127,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 @cache
 def _formats() -> list[str]:
-    """Pillow's names for what `SUFFIXES` promises, as far as this Pillow knows it."""
-    known = Image.registered_extensions()
-    return sorted({known[suffix] for suffix in SUFFIXES if suffix in known})
+    """Pillow's names for the formats of `SUFFIXES` that this Pillow supports."""
+    formats = Image.registered_extensions()
+    return sorted({formats[suffix] for suffix in SUFFIXES if suffix in formats})
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -145,7 +146,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def pixel_box(box: NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The whole pixels of a picture that a box of x, y, width, height holds: left, top, right, bottom.
+    """Rounds a box of x, y, width, height to whole pixels and clips it: left, top, right, bottom.
 
     Raises:
         BadPictureError: as `crop_picture`.
@@ -158,11 +159,11 @@ def pixel_box(box: NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int
     if width <= 0 or height <= 0:
         raise BadPictureError(f"box of {width:g}×{height:g} pixels is empty", "box-empty")
     if right <= left or bottom <= top:
-        where = f"the picture of {size[0]}×{size[1]} pixels"
-        raise BadPictureError(f"box {box.tolist()} lies outside {where}", "box-outside")
+        message = f"box {box.tolist()} lies outside the picture of {size[0]}×{size[1]} pixels"
+        raise BadPictureError(message, "box-outside")
     return left, top, right, bottom
 
 
 def quiet_decoding() -> warnings.catch_warnings:
-    """A context in which Pillow does not warn: what it warns of is refused, or does not touch the pixels."""
+    """A context without Pillow's warnings: what they are about is refused, or does not affect the pixels."""
     return warnings.catch_warnings(action="ignore")

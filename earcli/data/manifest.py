@@ -1,4 +1,4 @@
-"""Manifests: which pictures a set holds, whichever kind of file says so."""
+"""Manifests: the pictures of a set, read from `.npy`, CSV or COCO JSON."""
 
 import ntpath
 import re
@@ -25,7 +25,7 @@ READERS: dict[str, Callable[[Path, OnBadRow], Columns]] = {".npy": read_npy, ".c
 
 @dataclass(frozen=True)
 class Manifest(Columns):
-    """The columns of a manifest, and the folder that relative paths start from."""
+    """The columns of a manifest, and the folder that its relative paths start from."""
 
     root: Path = Path()
 
@@ -33,24 +33,24 @@ class Manifest(Columns):
         return len(self.paths)
 
     def locate(self, index: int) -> Path:
-        """The file of one sample."""
+        """The picture file of one sample."""
         return self.root / self.paths[index]
 
     def limit(self, count: int | None, seed: int) -> "Manifest":
-        """So many samples, drawn by `seed`, in the manifest's order; all of them for None."""
+        """A random subset of `count` samples in the manifest's order; all of them for None."""
         if count is None or count >= len(self):
             return self
         return self.subset(np.sort(np.random.default_rng(seed).permutation(len(self))[:count]))
 
     def with_subjects(self, source: SubjectSource) -> "Manifest":
-        """Names who is on each picture: as the manifest's column says, after the picture's folder, or nobody."""
+        """Sets the subject of each sample from the manifest's column, the name of the picture's folder, or to None."""
         if source == "column":
             return self
         names = [self.locate(index).parent.name for index in range(len(self))] if source == "folder" else None
         return replace(self, subjects=names)
 
     def subject_numbers(self) -> NDArray[np.int64]:
-        """(N,) one number per subject; -1 where none is known."""
+        """(N,) one number per subject; -1 where the subject is unknown."""
         if self.subjects is None:
             return np.full(len(self), -1)
         names = np.array(self.subjects)
@@ -58,49 +58,54 @@ class Manifest(Columns):
         return np.where(names == "", -1, numbers)
 
 
-def read_columns(path: Path, refuse: OnBadRow) -> Columns:
-    """Reads an annotation file of any kind: `.npy`, CSV, COCO JSON. `refuse` hears of rows that cannot be used.
+def read_columns(path: Path, on_bad_row: OnBadRow) -> Columns:
+    """Reads an annotation file: `.npy`, CSV or COCO JSON. `on_bad_row` is called for each row that cannot be used.
 
     Raises:
         ManifestError: the file as a whole cannot be used.
     """
     if path.suffix.lower() not in READERS:
-        raise ManifestError(f"{path} is no manifest by its name, wanted one of {', '.join(READERS)}.")
-    return READERS[path.suffix.lower()](path, refuse)
+        raise ManifestError(f"{path} is not a manifest by its name, expected one of {', '.join(READERS)}.")
+    return READERS[path.suffix.lower()](path, on_bad_row)
 
 
-def read_manifest(path: Path, root: Path | None = None, refuse: OnBadRow | None = None) -> Manifest:
-    """Reads a manifest of any kind.
+def read_manifest(path: Path, root: Path | None = None, on_bad_row: OnBadRow | None = None) -> Manifest:
+    """Reads a manifest: `.npy`, CSV or COCO JSON.
 
     Args:
+        path: the file.
         root: folder that relative paths start from; the manifest's own folder when None.
-        refuse: hears of rows that cannot be used and are left out; when None, such a row is an error.
+        on_bad_row: called with the reason for each row that is left out; None raises instead.
 
     Raises:
-        ManifestError: it is missing, carries code, is of another form, or names no picture.
+        ManifestError: the file is missing, carries code, is malformed, or names no picture.
     """
-    columns = read_columns(path, refuse or _stop)
-    columns = _without_strangers(columns, path, refuse or _stop)
+    columns = read_columns(path, on_bad_row or _stop)
+    columns = _drop_unsafe_paths(columns, path, on_bad_row or _stop)
     if not columns.paths:
         raise ManifestError(f"{path} is empty: it names no picture.")
     root = path.parent if root is None else root
     if not root.is_dir():
-        raise ManifestError(f"--root-dir {root} is no folder. Give the folder that the paths in {path} start from.")
+        raise ManifestError(f"{root} is not a folder; the paths in {path} are relative to it.")
     return as_manifest(columns, root)
 
 
 def path_problem(name: str) -> str | None:
-    """What is wrong with a name that an annotation gives a picture, or None.
+    """What is wrong with the path of a picture in an annotation file, or None.
 
-    A path may leave its folder, as those of `ear prepare` do, but then only for what is called a picture. Nothing else
-    outside is ever opened.
+    A path may leave its folder, as those of `ear prepare` do, but then it must have the suffix of a picture, so that no
+    other file outside is ever opened.
+
+    >>> path_problem("ears/a.jpg")
+    >>> path_problem("../key.txt")[:17]
+    'leaves its folder'
     """
     try:
         name.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        return "is no name of a file"
+        return "is not a valid file name"
     if "\0" in name:
-        return "is no name of a file"
+        return "is not a valid file name"
     outside = (
         name.startswith(("/", "\\"))
         or bool(ntpath.splitdrive(name)[0])
@@ -111,27 +116,29 @@ def path_problem(name: str) -> str | None:
     return None
 
 
-def _without_strangers(columns: Columns, path: Path, refuse: OnBadRow) -> Columns:
+def _drop_unsafe_paths(columns: Columns, path: Path, on_bad_row: OnBadRow) -> Columns:
     good = []
     for row, name in enumerate(columns.paths):
-        wrong = path_problem(name)
-        if wrong is None:
+        problem = path_problem(name)
+        if problem is None:
             good.append(row)
         else:
-            refuse(f"{path}: {short_repr(name)} {wrong}")
+            on_bad_row(f"{path}: {short_repr(name)} {problem}")
     return columns if len(good) == len(columns.paths) else columns.subset(good)
 
 
 def as_manifest(columns: Columns, root: Path) -> Manifest:
-    """Columns with the folder that their relative paths start from."""
+    """Adds the folder that relative paths start from."""
     return Manifest(**{item.name: getattr(columns, item.name) for item in fields(Columns)}, root=root)
 
 
 def write_columns(path: Path, columns: Columns, sizes: Sequence[tuple[int, int]]) -> None:
-    """Writes the kind of manifest that the name ends in, whole or not at all.
+    """Writes a manifest atomically, in the format that the suffix names.
 
     Args:
-        sizes: width and height of each sample's picture in pixels, which COCO has and the others do not.
+        path: ends in `.npy`, `.csv` or `.json`.
+        columns: N samples.
+        sizes: width and height in pixels of the picture of each of the N samples; only COCO stores them.
 
     Raises:
         RunError: it cannot be written.
@@ -144,7 +151,13 @@ def write_columns(path: Path, columns: Columns, sizes: Sequence[tuple[int, int]]
 
 
 def write_manifest(path: Path, paths: Sequence[str], boxes: Sequence[Sequence[float] | None]) -> None:
-    """Writes the original `.npy` format, which `np.load(path, allow_pickle=True).item()` reads."""
+    """Writes the original `.npy` format, which `np.load(path, allow_pickle=True).item()` reads.
+
+    Args:
+        path: the file to write.
+        paths: N paths of pictures.
+        boxes: N boxes of x, y, width, height in pixels; None is the whole picture.
+    """
     rows = np.array([[np.nan] * 4 if box is None else box for box in boxes], dtype=np.float64)
     write_npy(path, Columns(list(paths), rows.reshape(-1, 4)))
 

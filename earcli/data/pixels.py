@@ -1,4 +1,4 @@
-"""Crops of a set of any size, of which only what is asked for takes memory."""
+"""Crops on disk, read on indexing: memory holds only the rows that are used."""
 
 import os
 import weakref
@@ -21,13 +21,17 @@ class Pixels(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, which: Any, /) -> NDArray[np.uint8]: ...
+    def __getitem__(self, index: Any, /) -> NDArray[np.uint8]: ...
 
 
 class StoredPixels:
-    """A file of pixels, of which the rows that are asked for are read, neighbors at once.
+    """A file of (N, S, S, 3) uint8, indexed as an array; consecutive rows are read at once.
 
-    The file is not mapped into memory: where it is cut or its disk goes away, a map ends the process without a word.
+    The file is read instead of mapped: when a mapped file is truncated or its disk is lost, a signal kills the process.
+
+    Args:
+        path: the file.
+        shape: (N, S, S, 3).
 
     Raises:
         ValueError: the file has another size than `shape`.
@@ -40,48 +44,48 @@ class StoredPixels:
         self.lock = Lock()
         self.file = path.open("rb", buffering=0)
         weakref.finalize(self, self.file.close)
-        found = os.fstat(self.file.fileno()).st_size
-        if found != shape[0] * self.row_bytes:
-            raise ValueError(f"{path} has {found} bytes, wanted {shape[0] * self.row_bytes}.")
+        size = os.fstat(self.file.fileno()).st_size
+        if size != shape[0] * self.row_bytes:
+            raise ValueError(f"{path} has {size} bytes, expected {shape[0] * self.row_bytes}.")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.path, self.shape)  # another process opens the file anew
+        return type(self), (self.path, self.shape)  # another process opens the file again
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, which: Any, /) -> NDArray[np.uint8]:
-        """Raises DataError when the file cannot be read any more."""
-        rows = self.rows[which]
-        wanted = rows.reshape(-1)
-        found = np.empty(wanted.size * self.row_bytes, np.uint8)
-        buffer = found.data
-        runs = np.flatnonzero(np.diff(wanted, prepend=-2, append=-2) != 1).tolist()
-        offsets = (wanted * self.row_bytes).tolist()
+    def __getitem__(self, index: Any, /) -> NDArray[np.uint8]:
+        """Raises `DataError` when the file can no longer be read."""
+        rows = self.rows[index]
+        flat = rows.reshape(-1)
+        result = np.empty(flat.size * self.row_bytes, np.uint8)
+        buffer = result.data
+        runs = np.flatnonzero(np.diff(flat, prepend=-2, append=-2) != 1).tolist()
+        offsets = (flat * self.row_bytes).tolist()
         for start, end in pairwise(runs):
             self._read(buffer[start * self.row_bytes : end * self.row_bytes], offsets[start])
-        return found.reshape(*rows.shape, *self.shape[1:])
+        return result.reshape(*rows.shape, *self.shape[1:])
 
-    def _read(self, into: memoryview, offset: int) -> None:
+    def _read(self, buffer: memoryview, offset: int) -> None:
         """Fills a buffer from the file."""
         try:
-            while into:
-                count = self._read_some(into, offset)
+            while buffer:
+                count = self._read_some(buffer, offset)
                 if not count:
-                    raise DataError(self._lost("it has become shorter"))
-                into, offset = into[count:], offset + count
+                    raise self._error("it was truncated")
+                buffer, offset = buffer[count:], offset + count
         except OSError as error:
-            raise DataError(self._lost(error.strerror or str(error))) from error
+            raise self._error(error.strerror or str(error)) from error
 
-    def _read_some(self, into: memoryview, offset: int) -> int:
+    def _read_some(self, buffer: memoryview, offset: int) -> int:
         if hasattr(os, "preadv"):
-            return os.preadv(self.file.fileno(), [into], offset)
-        with self.lock:  # Windows has one position in a file, which threads share
+            return os.preadv(self.file.fileno(), [buffer], offset)
+        with self.lock:  # on Windows, threads share the position in a file
             self.file.seek(offset)
-            return self.file.readinto(into) or 0
+            return self.file.readinto(buffer) or 0
 
-    def _lost(self, reason: str) -> str:
-        return (
-            f"{self.path}, the cache of the pictures, cannot be read any more ({reason}). See to its disk, then start "
-            "again, or go on with ear resume; a damaged cache is built anew."
+    def _error(self, reason: str) -> DataError:
+        return DataError(
+            f"{self.path}, the pixel cache, can no longer be read ({reason}). Check its disk, then start again or "
+            "continue with ear resume; a damaged cache is rebuilt."
         )

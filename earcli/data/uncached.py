@@ -1,4 +1,4 @@
-"""Crops without a cache: decoded from their files whenever they are asked for."""
+"""Crops without a cache, decoded from their files on every access."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,9 +26,9 @@ class DecodedPixels:
     def __len__(self) -> int:
         return len(self.manifest)
 
-    def __getitem__(self, which: Any, /) -> NDArray[np.uint8]:
-        """Raises DataError when a picture cannot be read any more."""
-        indices = np.arange(len(self))[which]
+    def __getitem__(self, index: Any, /) -> NDArray[np.uint8]:
+        """Raises `DataError` when a picture can no longer be read."""
+        indices = np.arange(len(self))[index]
         with quiet_decoding():
             crops = list(self.pool.map(self._decode, indices.reshape(-1)))
         return np.array(crops, np.uint8).reshape(*indices.shape, *self.shape[1:])
@@ -38,17 +38,19 @@ class DecodedPixels:
         try:
             return read_crop(path, self.manifest.boxes[index], self.shape[1])
         except BadPictureError as error:
-            raise DataError(f"{path} could be read when training started, and now: {error}. Start again.") from error
+            raise DataError(f"{path} could be read at the start, but no longer: {error}. Start again.") from error
 
 
 def decode_crops(manifest: Manifest, size: int, workers: int, progress: Progress | None = None) -> Crops:
-    """The crops of a manifest without a cache; what `load_crops` gives, bit for bit.
+    """Opens the crops of a manifest without a cache; they equal those of `load_crops` bit for bit.
 
-    Every picture is decoded once here, to know those that cannot be used, and again whenever it is asked for.
+    Decodes every picture once to find those that cannot be used, and again on every access.
 
     Args:
-        size: side of the square crops.
+        manifest: the samples.
+        size: side of the square crops in pixels.
         workers: threads that decode.
+        progress: called after every chunk.
 
     Raises:
         DataError: more than 5% of the samples cannot be used.
@@ -64,7 +66,7 @@ def decode_crops(manifest: Manifest, size: int, workers: int, progress: Progress
 
 
 def crop_or_gray(path: Path, box: NDArray[np.float64], size: int) -> tuple[NDArray[np.uint8], str]:
-    """A crop (size, size, 3) to be looked at, and nothing; gray and the reason where it cannot be read any more."""
+    """A crop (size, size, 3) for display and ""; gray and the reason where it cannot be read."""
     try:
         with quiet_decoding():
             return read_crop(path, box, size), ""

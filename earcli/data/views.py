@@ -81,6 +81,7 @@ def view_dataset(
     folder: Path,
     workers: int,
     progress: Progress | None = None,
+    verify: bool = False,
 ) -> tuple[PixelDataset, Labels]:
     """A dataset of `ViewBatch`es, through the pixel cache, and the labels of the pictures that could be decoded.
 
@@ -93,6 +94,7 @@ def view_dataset(
         folder: See `load_crops`.
         workers: See `load_crops`.
         progress: See `load_crops`.
+        verify: See `load_crops`.
 
     Raises:
         DataError: Too many pictures cannot be decoded, or no ear is left.
@@ -102,7 +104,9 @@ def view_dataset(
     window_margin = None if margin is None else max(margin, WINDOW_MARGIN)
     windows = expand_boxes(labels.manifest.boxes, window_margin, labels.sizes) if vary else views
     manifest = replace(labels.manifest, boxes=windows)
-    crops = load_crops(manifest, side * (OVERSAMPLING if vary else 1), folder, workers, progress, MAX_SKIPPED)
+    crops = load_crops(
+        manifest, side * (OVERSAMPLING if vary else 1), folder, workers, progress, MAX_SKIPPED, verify=verify
+    )
     failed = {item.index for item in crops.skipped}
     rows = np.array([row for row in range(len(labels)) if row not in failed])
     kept = replace(labels.subset(rows), skipped=[*labels.skipped, *crops.skipped])

@@ -13,7 +13,7 @@ from earcli.exporting.parts import Part
 from earcli.exporting.runtime import Floats, OnnxModel, Runner
 from earcli.exporting.safetensors_folder import FILE_NAMES, open_folder, write_folder
 from earcli.exporting.torch_export import open_archive, write_archive
-from earcli.files import atomic_write, check_replaceable, staging
+from earcli.files import atomic_folder, atomic_write
 from earcli.models.decoder import EarDecoder
 from earcli.untrusted.files import read_bounded
 
@@ -47,11 +47,9 @@ def export_part(
         ExportError: The export computes something else than the model, or cannot be made; nothing is left behind.
         RunError: `output` cannot be written, or is a folder with other files in it.
     """
-    if format == "safetensors":
-        check_replaceable(output, *FILE_NAMES)
-    elif output.is_dir():
+    if format != "safetensors" and output.is_dir():
         raise ExportError(f"{output} is a folder, expected a file.")
-    with staging(output) as path:
+    with atomic_folder(output, FILE_NAMES) if format == "safetensors" else atomic_write(output) as path:
         runner: Runner
         if format == "onnx":
             write_onnx(part, path, metadata, opset=opset, calibration_inputs=calibration_inputs)

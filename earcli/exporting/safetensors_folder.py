@@ -49,7 +49,6 @@ def write_folder(part: Part, folder: Path, metadata: ExportMetadata) -> None:
     Raises:
         OSError: The folder cannot be written.
     """
-    folder.mkdir(exist_ok=True)
     state = {name: value.contiguous() for name, value in part.module.state_dict().items()}
     try:
         save_file(state, folder / WEIGHTS_NAME, metadata=metadata.to_text())

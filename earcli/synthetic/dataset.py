@@ -5,21 +5,21 @@ scapha), lit by one light source.
 """
 
 import csv
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from earcli.data.cache import Progress
+from earcli.data.formats.coco import write_coco
+from earcli.data.formats.columns import Columns, Keypoints
 from earcli.data.manifest import write_manifest
 from earcli.errors import DataError
-from earcli.files import new_folder
+from earcli.files import atomic_folder
 from earcli.synthetic.anatomy import (
     HEIGHT,
     LANDMARKS,
@@ -152,7 +152,7 @@ def write_set(folder: Path, count: int, seed: int, progress: Progress | None = N
     Raises:
         RunError: The folder is not empty, or cannot be written.
     """
-    with new_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         _write_into(temporary, count, seed, progress)
 
 
@@ -206,33 +206,15 @@ def _write_into(folder: Path, count: int, seed: int, progress: Progress | None) 
     held_out = round(count * VAL_FRACTION)
     for name, part in (("train", slice(held_out, None)), ("val", slice(held_out))):
         write_manifest(folder / f"{name}_teacher.npy", names[part], boxes[part])
-        coco = _coco(names[part], [ear for _, ear in results[part]])
-        (folder / f"{name}_landmarks.coco.json").write_text(json.dumps(coco), encoding="utf-8")
+        keypoints: list[Keypoints | None] = [_keypoints(ear) for _, ear in results[part]]
+        columns = Columns(names[part], np.array(boxes[part]).reshape(-1, 4), keypoints=keypoints)
+        write_coco(folder / f"{name}_landmarks.coco.json", columns, [(WIDTH, HEIGHT)] * len(keypoints))
     with (folder / "factors.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["image_path", *(f.name for f in fields(Factors))])
         writer.writerows([name, *asdict(factors).values()] for name, (factors, _) in zip(names, results, strict=True))
 
 
-def _coco(names: list[str], ears: list[SyntheticEar]) -> dict[str, Any]:
-    """The key-point format of COCO (cocodataset.org/#format-data); visibility 2 is "labeled and visible"."""
-    annotations = []
-    for index, ear in enumerate(ears):
-        keypoints = [value for x, y in ear.landmarks.round(2).tolist() for value in (x, y, 2)]
-        annotations.append(
-            {
-                "id": index,
-                "image_id": index,
-                "category_id": 1,
-                "bbox": list(ear.box),
-                "area": round(ear.box[2] * ear.box[3], 1),
-                "iscrowd": 0,
-                "num_keypoints": len(LANDMARKS),
-                "keypoints": keypoints,
-            }
-        )
-    return {
-        "images": [{"id": i, "file_name": n, "width": WIDTH, "height": HEIGHT} for i, n in enumerate(names)],
-        "annotations": annotations,
-        "categories": [{"id": 1, "name": "ear", "keypoints": list(LANDMARKS), "skeleton": []}],
-    }
+def _keypoints(ear: SyntheticEar) -> Keypoints:
+    visible = np.full((len(LANDMARKS), 1), 2.0)
+    return Keypoints(tuple(LANDMARKS), np.hstack([ear.landmarks.round(2), visible]))

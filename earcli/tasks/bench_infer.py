@@ -72,59 +72,39 @@ def bench_infer(
     require(at_least(1), threads=threads, num_workers=num_workers)
     from earcli.checkpoints.checkpoint import Checkpoint
     from earcli.files import check_writable
+    from earcli.tasks.export_inputs import prepare_export
 
     source = Checkpoint.open(checkpoint, "teacher", run_dir=run_dir)
     folder = source.results_folder(output, "bench")
     check_writable(folder)
     backends = [name for name in BACKENDS if name in backends]
-    inputs = _read_images(source, manifest, root_dir, "int8" in backends, num_workers)
+    inputs = prepare_export(
+        source,
+        "encoder",
+        calibrate="int8" in backends,
+        manifest=manifest,
+        root_dir=root_dir,
+        num_workers=num_workers,
+    )
     threads = threads or _count_cores()
     with TemporaryDirectory() as temporary:
         paths = _export_encoder(source, backends, inputs, Path(temporary), reporter)
-        figures = _measure(paths, source.path, inputs[0], sorted(set(batch_sizes)), seconds, threads, reporter)
+        figures = _measure(paths, source.path, inputs.parity, sorted(set(batch_sizes)), seconds, threads, reporter)
     machine = f"{_describe_machine()}, {threads} threads"
-    figures = {"checkpoint": str(source.path), "machine": machine, "images": len(inputs[0]), **figures}
-    title = f"{machine}; {source.path.name}, {len(inputs[0])} images"
+    figures = {"checkpoint": str(source.path), "machine": machine, "images": len(inputs.parity), **figures}
+    title = f"{machine}; {source.path.name}, {len(inputs.parity)} images"
     result = Benchmark(title, figures, [_speed_table(figures), _parity_table(figures)], folder)
     result.write("infer")
     return result
 
 
-def _read_images(
-    checkpoint: "Checkpoint",
-    manifest: str | Path | None,
-    root_dir: str | Path | None,
-    calibrate: bool,
-    num_workers: int,
-) -> "tuple[Floats, Floats]":
-    """Images (N, 3, S, S) in [-1, 1] to compare backends on, and to calibrate int8 with."""
-    from earcli.data.cache import sample_crops
-    from earcli.exporting.export import CALIBRATION_INPUTS, PARITY_INPUTS
-    from earcli.exporting.runtime import to_images
-    from earcli.tasks.inputs import training_set, validation_set
-
-    size = checkpoint.teacher_config.image_size
-    images = to_images(sample_crops(validation_set(checkpoint, manifest, root_dir), size, PARITY_INPUTS, num_workers))
-    if not calibrate:
-        return images, images[:0]
-    training = training_set(checkpoint, manifest, root_dir, "manifest")
-    return images, to_images(sample_crops(training, size, CALIBRATION_INPUTS, num_workers))
-
-
 def _export_encoder(
-    checkpoint: "Checkpoint",
-    backends: Sequence[str],
-    inputs: "tuple[Floats, Floats]",
-    folder: Path,
-    reporter: Reporter,
+    checkpoint: "Checkpoint", backends: Sequence[str], inputs: "ExportInputs", folder: Path, reporter: Reporter
 ) -> dict[str, Path]:
     """The file that each backend loads; ONNX files are exported and checked on the images."""
     from earcli.exporting.export import export_part
-    from earcli.exporting.metadata import Facts
-    from earcli.exporting.parts import make_part
+    from earcli.exporting.metadata import ExportMetadata
 
-    model = checkpoint.teacher()
-    part = make_part(model, "encoder")
     paths = {}
     for number, name in enumerate(backends):
         reporter.progress("exporting", number, len(backends))
@@ -132,9 +112,14 @@ def _export_encoder(
             paths[name] = checkpoint.path
             continue
         paths[name] = folder / f"{name}.onnx"
-        precision = "fp32" if name == "onnx" else "int8"
-        facts = Facts.of(checkpoint.config, checkpoint.path, checkpoint.fingerprint, part.name, precision)
-        export_part(part, facts, "onnx", 20, paths[name], inputs, model.decoder)
+        export_part(
+            inputs.part,
+            ExportMetadata.of(checkpoint, inputs.part.name, "fp32" if name == "onnx" else "int8"),
+            paths[name],
+            parity_inputs=inputs.parity,
+            calibration_inputs=inputs.calibration,
+            decoder=inputs.decoder,
+        )
     return paths
 
 
@@ -149,8 +134,8 @@ def _measure(
 ) -> dict[str, Any]:
     """Measures the backends, each of which loads its file of `paths`."""
     from earcli.benchmarks.inference import Worker, measure_speed, torch_encoder
-    from earcli.exporting.export import bytes_of
-    from earcli.exporting.parity import closeness
+    from earcli.exporting.export import count_bytes
+    from earcli.exporting.parity import compare_outputs
 
     reference = torch_encoder(checkpoint, threads, compiled=False)(images)
     backends, left_out, workers = {}, {}, {}
@@ -159,7 +144,7 @@ def _measure(
             reporter.progress("comparing", number, len(paths))
             worker = stack.enter_context(Worker(name, path, threads))
             try:
-                parity = closeness(worker.encode(images), reference)
+                parity = compare_outputs(worker.encode(images), reference)
             except Exception as error:  # torch.compile needs a C++ compiler, and fails in many ways without one
                 if name != "compile":
                     raise
@@ -167,7 +152,11 @@ def _measure(
                 reporter.note(f"without {name}: {left_out[name]}")
                 continue
             workers[name] = worker
-            backends[name] = {"file_bytes": bytes_of(path), "relative_error": parity.relative, "cosine": parity.cosine}
+            backends[name] = {
+                "file_bytes": count_bytes(path),
+                "relative_error": parity.relative,
+                "cosine": parity.cosine,
+            }
         speed = measure_speed(workers, images, batch_sizes, seconds, reporter.progress)
         for name, worker in workers.items():
             backends[name]["peak_memory_bytes"] = worker.peak_memory()

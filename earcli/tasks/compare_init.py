@@ -99,13 +99,13 @@ def compare_init(
         raise ConfigError("`config` must have a number as batch_size, got auto, which depends on the detector.")
     configs = {name: replace(base, **STARTS[name]) for name in _parse_starts(starts)}
     numbers = _parse_budgets(budgets)
-    from earcli.files import check_writable, refuse_used_folder, write_records
+    from earcli.files import check_empty_folder, check_writable, write_records
     from earcli.reporting.curves import save_comparison
     from earcli.tasks.trials import read_compared_ears, read_ears, run_trials, settle_configs
     from earcli.training.comparison import Plan, summarize
 
     output, root = Path(output), None if root_dir is None else Path(root_dir)
-    refuse_used_folder(output)
+    check_empty_folder(output)
     check_writable(output)
     labels = read_ears([Path(path) for path in manifests], root, subject, base, reporter)
     configs = settle_configs(configs, labels.names, reporter)

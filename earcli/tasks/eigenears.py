@@ -140,7 +140,7 @@ def eigenears(
         raise ConfigError(f"`steps` must be odd and 3 or more, so that the middle ear is the mean, got {steps}.")
     from earcli.analysis.encoding import choose_device
     from earcli.checkpoints.checkpoint import Checkpoint
-    from earcli.files import replacing_folder
+    from earcli.files import atomic_folder
     from earcli.tasks.eigenears_files import EIGENEARS_FILES, write_eigenears
     from earcli.tasks.inputs import teacher_crops, validation_set
 
@@ -148,7 +148,7 @@ def eigenears(
     model = opened.teacher(choose_device(device))
     reporter.note(f"teacher {opened.path}")
     folder = opened.results_folder(output, "eigenears")
-    with replacing_folder(folder, EIGENEARS_FILES) as temporary:
+    with atomic_folder(folder, EIGENEARS_FILES) as temporary:
         chosen = validation_set(opened, manifest, root_dir).limit(limit, seed)
         crops = teacher_crops(opened, chosen, Path(run_dir), num_workers, reporter)
         source = str(manifest or opened.config.val_manifest)

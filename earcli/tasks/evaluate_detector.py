@@ -14,7 +14,7 @@ from earcli.data.batches import PixelDataset
 from earcli.data.labels import Labels, read_labels
 from earcli.data.views import view_dataset
 from earcli.errors import ConfigError, EarError
-from earcli.files import replacing_folder
+from earcli.files import atomic_folder
 from earcli.metrics.intervals import bootstrap_interval
 from earcli.metrics.landmarks import FAILURE_THRESHOLD
 from earcli.tasks.detector_evaluation_files import DETECTOR_FILES, normalizer_name, write_detector_evaluation
@@ -39,7 +39,7 @@ def evaluate_detector(checkpoint: Checkpoint, settings: EvaluationSettings, norm
     model = checkpoint.detector(choose_device(settings.device))
     settings.reporter.note(f"detector {checkpoint.path}")
     output = checkpoint.results_folder(settings.output, "evaluation")
-    with replacing_folder(output, DETECTOR_FILES) as folder:
+    with atomic_folder(output, DETECTOR_FILES) as folder:
         source = settings.manifest or config.val_manifest
         dataset, labels = _dataset(checkpoint, config, settings)
         _check_normalizer(normalize, labels.points.shape[1])

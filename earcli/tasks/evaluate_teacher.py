@@ -11,7 +11,7 @@ from earcli.config.teacher import TrainConfig
 from earcli.data.manifest import SubjectSource
 from earcli.data.pixels import Pixels
 from earcli.errors import EarError
-from earcli.files import replacing_folder
+from earcli.files import atomic_folder
 from earcli.losses.perceptual import PerceptualLoss
 from earcli.models.vae import EarVAE
 from earcli.reporting.reporter import Reporter
@@ -36,7 +36,7 @@ def evaluate_teacher(
     model = checkpoint.teacher(choose_device(settings.device))
     reporter.note(f"teacher {checkpoint.path}")
     output = checkpoint.results_folder(settings.output, "evaluation")
-    with replacing_folder(output, TEACHER_FILES) as folder:
+    with atomic_folder(output, TEACHER_FILES) as folder:
         manifest = validation_set(checkpoint, settings.manifest, settings.root_dir)
         manifest = manifest.with_subjects(subject).limit(limit, settings.seed)
         crops = teacher_crops(checkpoint, manifest, settings.run_dir, settings.num_workers, reporter)

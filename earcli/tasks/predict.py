@@ -94,20 +94,18 @@ def predict(
     from earcli.analysis.encoding import choose_device
     from earcli.analysis.prediction import predict_images
     from earcli.checkpoints.checkpoint import Checkpoint
-    from earcli.config.detector import FinetuneConfig
     from earcli.data.inputs import collect_pictures
-    from earcli.files import new_folder, replacing_folder
+    from earcli.files import atomic_folder
     from earcli.tasks.inputs import report_skipped
     from earcli.tasks.prediction_files import PREDICTION_FILES, PredictionWriter
 
     manifest = collect_pictures([Path(source) for source in sources], None if root_dir is None else Path(root_dir))
     opened = Checkpoint.open(checkpoint, "detector", run_dir=run_dir)
-    config = opened.config
-    assert isinstance(config, FinetuneConfig)
+    config = opened.detector_config
     model = opened.detector(choose_device(device))
     reporter.note(f"detector {opened.path}")
-    crops_folder = nullcontext() if crops is None else new_folder(crops)
-    with replacing_folder(output, PREDICTION_FILES) as folder, crops_folder as cropped:
+    crops_folder = nullcontext() if crops is None else atomic_folder(crops)
+    with atomic_folder(output, PREDICTION_FILES) as folder, crops_folder as cropped:
         writer = PredictionWriter(folder, cropped, manifest, config.point_names, threshold)
         predictions = predict_images(
             model,

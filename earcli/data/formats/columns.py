@@ -1,4 +1,4 @@
-"""What every annotation file is read into: columns, a row a sample."""
+"""The columns that every annotation file is read into, one row per sample."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, fields, replace
@@ -13,16 +13,16 @@ from earcli.errors import ManifestError
 from earcli.untrusted.files import check_regular_file, short_repr
 
 PADDING = 0.1
-MOST_ROWS = 5_000_000
-"""Samples of one file."""
+MAX_ROWS = 5_000_000
+"""Samples in one file."""
 
 OnBadRow = Callable[[str], None]
-"""Called with what is wrong with one row, which is then left out; may raise instead."""
+"""Called with what is wrong with a row, which is then left out; may raise instead."""
 
 
 @lru_cache(maxsize=64)
 def default_point_names(count: int) -> tuple[str, ...]:
-    """Names for key points that have none."""
+    """The names of key points that a file does not name: "1", "2", ..."""
     return tuple(str(number) for number in range(1, count + 1))
 
 
@@ -40,11 +40,11 @@ class Keypoints:
     points: NDArray[np.float64]
 
     def labeled(self) -> NDArray[np.float64]:
-        """(L, 2) x and y of those that are labeled."""
+        """(L, 2) x and y of the labeled points."""
         return self.points[self.points[:, 2] > 0, :2]
 
     def box(self) -> NDArray[np.float64]:
-        """x, y, width, height around the labeled points, with 10% of both added on every side; NaN without any."""
+        """x, y, width, height around the labeled points, padded by 10% on every side; NaN without any."""
         points = self.labeled()
         if not len(points):
             return np.full(4, np.nan)
@@ -55,13 +55,13 @@ class Keypoints:
 
 @dataclass(frozen=True)
 class Columns:
-    """One sample a row. A column that a file lacks is None; so is `keypoints[i]` where one ear has none.
+    """One sample per row. A column that a file lacks is None; so is `keypoints[i]` where an ear has none.
 
     Attributes:
-        paths: as the file has them.
+        paths: as written in the file.
         boxes: (N, 4) of x, y, width, height in pixels; a row of NaN means the whole picture.
         subjects: a name per sample, "" where none is known.
-        checksums: SHA-256 of the picture files, as hexadecimal digits, "" where unknown.
+        checksums: SHA-256 of the picture files in hexadecimal digits, "" where unknown.
         sources: where each sample came from.
     """
 
@@ -84,21 +84,17 @@ class Columns:
 
 
 def check_size(path: Path, limit: int) -> None:
-    """Raises `ManifestError` when a file is larger than `limit` bytes, is no file, or is not there."""
+    """Raises `ManifestError` when a file is missing, is not a regular file, or is larger than `limit` bytes."""
     try:
         check_regular_file(path, limit)
     except FileNotFoundError as error:
-        raise ManifestError(
-            f"{path} does not exist. Give --train-manifest and --val-manifest; `ear synth DIR` draws a set to try."
-        ) from error
+        raise ManifestError(f"{path} does not exist. A manifest is a .npy, .csv or COCO .json file.") from error
     except OSError as error:
-        raise ManifestError(
-            f"{path} cannot be read: {error.strerror}. Give a manifest: .npy, .csv or .json."
-        ) from error
+        raise ManifestError(f"{path} cannot be read ({error.strerror}).") from error
     except ValueError as error:
-        raise ManifestError(f"{short_repr(str(path))} is no name of a file ({error}).") from error
+        raise ManifestError(f"{short_repr(str(path))} is not a valid file name ({error}).") from error
 
 
 def nan_to_inf(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A NaN that a file holds must not read as "no box": it becomes infinite, which no picture has."""
+    """Replaces NaN, which means "no box" here, by infinity, which is refused later."""
     return np.where(np.isnan(values), np.inf, values)

@@ -1,6 +1,6 @@
-"""The `.npy` of the original project: a pickled dict, read without running code."""
+"""The `.npy` manifest of the original project: a pickled dict, read without running code."""
 
-import io
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earcli.data.formats.columns import (
-    MOST_ROWS,
+    MAX_ROWS,
     Columns,
     Keypoints,
     OnBadRow,
@@ -19,35 +19,33 @@ from earcli.data.formats.columns import (
 )
 from earcli.errors import ManifestError
 from earcli.files import atomic_write
-from earcli.untrusted.files import read_bounded, short_repr
-from earcli.untrusted.numpy_pickles import ArrayUnpickler, value_of
-from earcli.untrusted.pickles import ForbiddenError
+from earcli.untrusted.files import short_repr
+from earcli.untrusted.pickles import ForbiddenError, read_pickle
 
 SIZE_LIMIT = 1 << 30
-MOST_POINTS = 10_000_000
 SUBJECT_TYPES = (str, int, float, np.generic, type(None))
 NO_BOX = (np.nan,) * 4
 
 
-def read_npy(path: Path, refuse: OnBadRow) -> Columns:
+def read_npy(path: Path, on_bad_row: OnBadRow) -> Columns:
     """Reads a pickled dict of `image_paths`, `bboxes` and optionally `subjects` and `keypoints`.
 
-    Key points are None or x and y in pixels for each, with or without COCO's visibility behind them.
+    The key points of an ear are None, or x and y in pixels for each point, optionally followed by COCO's visibility.
 
     Raises:
-        ManifestError: it is missing, larger than 1 GiB, carries code, is no such dict, or its columns do not fit
-            together.
+        ManifestError: the file is missing, larger than 1 GiB, carries code, is not such a dict, or its columns differ
+            in length.
     """
     check_size(path, SIZE_LIMIT)
     content = _unpickle(path)
     if isinstance(content, np.ndarray) and content.shape == ():
         content = content.item()
     if not isinstance(content, dict):
-        raise ManifestError(f"{path} holds {_kind(content)}, wanted a dict of image_paths and bboxes.")
+        raise ManifestError(f"{path} holds {_type_name(content)}, expected a dict of image_paths and bboxes.")
     for key in ("image_paths", "bboxes"):
         if key not in content:
-            found = ", ".join(str(key)[:60] for key in list(content)[:8]) or "nothing"
-            raise ManifestError(f"{path} has no {key!r} (it has {found}). A manifest needs image_paths and bboxes.")
+            keys = ", ".join(str(key)[:60] for key in list(content)[:8]) or "nothing"
+            raise ManifestError(f"{path} has no {key!r} (it has {keys}). A manifest needs image_paths and bboxes.")
     paths = _column(content, "image_paths", path)
     boxes = _column(content, "bboxes", path)
     subjects = None if content.get("subjects") is None else _column(content, "subjects", path)
@@ -55,21 +53,18 @@ def read_npy(path: Path, refuse: OnBadRow) -> Columns:
     for key, column in (("bboxes", boxes), ("subjects", subjects), ("keypoints", points)):
         if column is not None and len(column) != len(paths):
             raise ManifestError(f"{path} has {len(paths)} image_paths but {len(column)} {key}; each needs one.")
-    wrong = [value for value in paths if not isinstance(value, str) or not value]
-    if wrong:
-        raise ManifestError(f"{path}: image_paths holds {short_repr(wrong[0])}, wanted file names.")
-    strange = [value for value in subjects or () if not isinstance(value, SUBJECT_TYPES)]
-    if strange:
-        raise ManifestError(f"{path}: subjects holds {short_repr(strange[0])}, wanted names or None.")
-    array, good = _box_array(boxes, path, refuse)
-    keypoints, whole = _keypoints(points, path, refuse)
-    good = [row for row in good if row in whole] if keypoints else good
-    if len(good) < len(paths):
-        paths, array = [paths[i] for i in good], array[good]
-        subjects = None if subjects is None else [subjects[i] for i in good]
-        keypoints = None if keypoints is None else [keypoints[i] for i in good]
-    names = None if subjects is None else ["" if v is None else str(v) for v in subjects]
-    return Columns(paths, array, names, keypoints=keypoints)
+    for value in paths:
+        if not isinstance(value, str) or not value:
+            raise ManifestError(f"{path}: image_paths holds {short_repr(value)}, expected file names.")
+    for value in subjects or ():
+        if not isinstance(value, SUBJECT_TYPES):
+            raise ManifestError(f"{path}: subjects holds {short_repr(value)}, expected names or None.")
+    names = None if subjects is None else ["" if value is None else str(value) for value in subjects]
+    array, bad_boxes = _box_array(boxes, path, on_bad_row)
+    keypoints, bad_points = _keypoint_column(points, path, on_bad_row)
+    columns = Columns(paths, array, names, keypoints=keypoints)
+    bad = bad_boxes | bad_points
+    return columns.subset([row for row in range(len(paths)) if row not in bad]) if bad else columns
 
 
 def write_npy(path: Path, columns: Columns) -> None:
@@ -85,14 +80,15 @@ def write_npy(path: Path, columns: Columns) -> None:
 
 def _unpickle(path: Path) -> Any:
     try:
-        data = read_bounded(path, SIZE_LIMIT)
-        start = io.BytesIO(data)
-        version = np.lib.format.read_magic(start)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(start)
-        if dtype != np.dtype(object) or shape != ():
-            raise ManifestError(f"{path} holds an array of {dtype}, wanted a dict of image_paths and bboxes.")
-        return value_of(ArrayUnpickler(data, start.tell()).load())
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read_header = (
+                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            )
+            shape, _, dtype = read_header(file)
+            if dtype != np.dtype(object) or shape != ():
+                raise ManifestError(f"{path} holds an array of {dtype}, expected a dict of image_paths and bboxes.")
+            return read_pickle(file)
     except ForbiddenError as error:
         raise ManifestError(
             f"{path} carries {error}, and none of it was run. A manifest holds dicts, lists, strings, numbers."
@@ -100,93 +96,80 @@ def _unpickle(path: Path) -> Any:
     except ManifestError:
         raise
     except Exception as error:  # a damaged pickle can raise anything
-        raise ManifestError(f"{path} is no .npy manifest, or is damaged ({type(error).__name__}: {error}).") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ManifestError(f"{path} is not a .npy manifest, or is damaged ({reason}).") from error
 
 
 def _column(content: dict[Any, Any], key: str, path: Path) -> list[Any]:
-    value = value_of(content[key])
+    value = content[key]
     if not isinstance(value, list | tuple) and not (isinstance(value, np.ndarray) and value.ndim):
-        raise ManifestError(f"{path}: {key} is {_kind(value)}, wanted a list or an array.")
-    if len(value) > MOST_ROWS:
-        raise ManifestError(f"{path}: {key} has {len(value):,} rows, at most {MOST_ROWS:,} are read. Split the set.")
-    try:
-        # tolist() makes plain values of numpy's, but would make lists of the rows of a table
-        rows = value.tolist() if isinstance(value, np.ndarray) and value.ndim == 1 else value
-    except Exception as error:  # numbers that are no letters; numpy raises even SystemError
-        raise ManifestError(f"{path}: {key} is damaged ({error}).") from error
-    return list(map(value_of, rows))
+        raise ManifestError(f"{path}: {key} is {_type_name(value)}, expected a list or an array.")
+    if len(value) > MAX_ROWS:
+        raise ManifestError(f"{path}: {key} has {len(value):,} rows, expected at most {MAX_ROWS:,}. Split the set.")
+    # tolist() turns numpy's values into plain ones, but would turn the rows of a table into lists
+    return value.tolist() if isinstance(value, np.ndarray) and value.ndim == 1 else list(value)
 
 
-def _box_array(boxes: list[Any], path: Path, refuse: OnBadRow) -> tuple[NDArray[np.float64], list[int] | range]:
-    """(N, 4), and the rows that hold a box or None."""
-    absent = np.fromiter((box is None for box in boxes), dtype=bool, count=len(boxes))
+def _box_array(boxes: Sequence[Any], path: Path, on_bad_row: OnBadRow) -> tuple[NDArray[np.float64], set[int]]:
+    """(N, 4) boxes, NaN for None; and the rows that hold anything else."""
     rows = [NO_BOX if box is None else box for box in boxes]
+    absent = np.fromiter((box is None for box in boxes), dtype=bool, count=len(boxes))
+    bad: set[int] = set()
     result = _numbers(rows, 4)
-    if result is not None:
-        result = nan_to_inf(result)
-        result[absent] = np.nan
-        return result, range(len(boxes))
-    result, good = np.full((len(boxes), 4), np.nan), []  # something is wrong: find the rows
-    for row, box in enumerate(boxes):
-        values = _numbers([rows[row]], 4)
-        if values is None:
-            refuse(f"{path}: bboxes[{row}] is {short_repr(box)}, wanted [x, y, width, height] in pixels or None.")
-            continue
-        result[row] = values[0] if box is None else nan_to_inf(values[0])
-        good.append(row)
-    return result, good
+    if result is None:
+        result = np.full((len(rows), 4), np.nan)
+        for row, box in enumerate(rows):
+            values = _numbers([box], 4)
+            if values is None:
+                on_bad_row(
+                    f"{path}: bboxes[{row}] is {short_repr(box)}, expected [x, y, width, height] in pixels or None."
+                )
+                bad.add(row)
+            else:
+                result[row] = values[0]
+    result = nan_to_inf(result)
+    result[absent] = np.nan
+    return result, bad
 
 
-def _numbers(rows: Any, width: int) -> NDArray[np.float64] | None:
-    """(N, width) of rows of so many numbers, or None where anything else is among them.
-
-    Numbers are taken one by one: given the rows, numpy would look into lists in lists, which a small file can make as
-    many as it likes of.
-    """
+def _numbers(rows: Sequence[Any], width: int) -> NDArray[np.float64] | None:
+    """(N, width) from N rows of `width` numbers, or None where anything else is among them."""
     if not all(isinstance(row, list | tuple | np.ndarray) for row in rows):
         return None
     try:
         if set(map(len, rows)) <= {width}:
+            # number by number: np.array would search lists in lists for more dimensions
             return np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * width).reshape(-1, width)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, RecursionError):
         pass
     return None
 
 
-def _keypoints(
-    column: list[Any] | None, path: Path, refuse: OnBadRow
+def _keypoint_column(
+    column: Sequence[Any] | None, path: Path, on_bad_row: OnBadRow
 ) -> tuple[list[Keypoints | None] | None, set[int]]:
-    """Key points, and the rows that hold some or None."""
+    """The key points of each row, and the rows that hold neither points nor None."""
     if column is None:
         return None, set()
-    result: list[Keypoints | None] = []
-    good = set()
-    known: dict[int, Keypoints | None] = {}  # by the identity of what the column holds: it may hold one thing often
-    for row, value in enumerate(column):
-        if id(value) not in known:
-            known[id(value)] = _points(value)
-        result.append(known[id(value)])
-        if value is None or result[row] is not None:
-            good.add(row)
-        else:
-            refuse(f"{path}: keypoints[{row}] is {short_repr(value)}, wanted x, y or x, y, visibility for each point")
-    if sum(len(points.names) for points in result if points is not None) > MOST_POINTS:
-        raise ManifestError(f"{path} has more than {MOST_POINTS:,} key points. Split the set.")
-    return result, good
+    result = [None if value is None else _points(value) for value in column]
+    bad = {row for row, value in enumerate(column) if value is not None and result[row] is None}
+    for row in sorted(bad):
+        value = short_repr(column[row])
+        on_bad_row(f"{path}: keypoints[{row}] is {value}, expected x, y or x, y, visibility for each point")
+    return result, bad
 
 
 def _points(value: Any) -> Keypoints | None:
     """Finite points, with or without visibility; None for anything else."""
     if not isinstance(value, list | tuple) and not (isinstance(value, np.ndarray) and value.ndim):
         return None
-    rows = list(map(value_of, value))
     for width in (2, 3):
-        points = _numbers(rows, width)
+        points = _numbers(list(value), width)
         if points is not None and len(points) and np.isfinite(points).all():
-            seen = points if width == 3 else np.pad(points, ((0, 0), (0, 1)), constant_values=2)
-            return Keypoints(default_point_names(len(seen)), seen)
+            points = points if width == 3 else np.pad(points, ((0, 0), (0, 1)), constant_values=2)
+            return Keypoints(default_point_names(len(points)), points)
     return None
 
 
-def _kind(value: Any) -> str:
+def _type_name(value: Any) -> str:
     return f"a {type(value).__name__}"

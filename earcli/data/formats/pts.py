@@ -1,4 +1,4 @@
-"""PTS: the key points of one picture, as the ear and face sets of the iBUG group have them."""
+"""PTS: the key points of one picture, the format of the ear and face sets of the iBUG group."""
 
 from glob import escape
 from pathlib import Path
@@ -19,19 +19,19 @@ def read_pts(path: Path) -> Keypoints:
     PTS counts pixels from 1, as its tools do (menpo's importer subtracts 1 as well); the points returned count from 0.
 
     Raises:
-        ManifestError: it is missing, larger than 1 MiB, or not of this form; the message names the line.
+        ManifestError: the file is missing, larger than 1 MiB, or malformed; the message names the line.
     """
     check_size(path, SIZE_LIMIT)
     try:
         lines = read_bounded(path, SIZE_LIMIT).decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path} is no PTS file ({type(error).__name__}: {error}).") from error
+        raise ManifestError(f"{path} is not a PTS file ({type(error).__name__}: {error}).") from error
     points: list[list[float]] = []
-    wanted, inside, closed = None, False, False
+    expected, inside, closed = None, False, False
     for number, line in enumerate(map(str.strip, lines), 1):
         try:
             if not inside and line.startswith("n_points:"):
-                wanted = int(line.removeprefix("n_points:"))
+                expected = int(line.removeprefix("n_points:"))
             elif line == "{":
                 inside = True
             elif line == "}":
@@ -41,19 +41,19 @@ def read_pts(path: Path) -> Keypoints:
                 x, y = map(float, line.split())
                 points.append([x - 1, y - 1, 2])
         except ValueError as error:
-            raise ManifestError(f"{path}, line {number}: {short_repr(line)}, wanted x and y of a point.") from error
+            raise ManifestError(f"{path}, line {number}: {short_repr(line)}, expected x and y of a point.") from error
     if not points or not closed:
-        raise ManifestError(f"{path}, line {len(lines)}: no points in braces, wanted {{, a line a point, }}.")
-    if wanted is not None and wanted != len(points):
-        raise ManifestError(f"{path} says n_points: {wanted}, but has {len(points)}. Export it anew.")
+        raise ManifestError(f"{path}, line {len(lines)}: no points in braces, expected {{, one line per point, }}.")
+    if expected is not None and expected != len(points):
+        raise ManifestError(f"{path} says n_points: {expected}, but has {len(points)}. Export it again.")
     array = np.array(points)
     if not np.isfinite(array).all():
-        raise ManifestError(f"{path} has points that are not finite. Export it anew.")
+        raise ManifestError(f"{path} has points that are not finite. Export it again.")
     return Keypoints(default_point_names(len(points)), array)
 
 
-def read_pts_folder(folder: Path, refuse: OnBadRow) -> Columns:
-    """Reads every `NAME.pts` of a folder, and of those below, with the picture of that name beside it.
+def read_pts_folder(folder: Path, on_bad_row: OnBadRow) -> Columns:
+    """Reads every `NAME.pts` in a folder and below it, with the picture of the same name beside it.
 
     The box of an ear is the one around its points.
 
@@ -63,21 +63,21 @@ def read_pts_folder(folder: Path, refuse: OnBadRow) -> Columns:
     files = sorted(folder.rglob("*.pts"))
     if not files:
         raise ManifestError(f"{folder} has no .pts file. Give a folder of pictures with .pts, or a manifest.")
-    paths, found = [], []
+    paths, keypoints = [], []
     for file in files:
-        beside = [
+        pictures = [
             p
             for p in sorted(file.parent.glob(f"{escape(file.stem)}.*"))
             if p.stem == file.stem and p.suffix.lower() in SUFFIXES
         ]
-        if len(beside) != 1:
-            refuse(f"{file}: {len(beside)} pictures of that name are beside it, wanted one")
+        if len(pictures) != 1:
+            on_bad_row(f"{file}: {len(pictures)} pictures of that name beside it, expected one")
             continue
         try:
-            found.append(read_pts(file))
+            keypoints.append(read_pts(file))
         except ManifestError as error:
-            refuse(str(error))
+            on_bad_row(str(error))
             continue
-        paths.append(beside[0].relative_to(folder).as_posix())
-    boxes = np.array([points.box() for points in found]).reshape(-1, 4)
-    return Columns(paths, boxes, keypoints=list(found))
+        paths.append(pictures[0].relative_to(folder).as_posix())
+    boxes = np.array([points.box() for points in keypoints]).reshape(-1, 4)
+    return Columns(paths, boxes, keypoints=list(keypoints))
