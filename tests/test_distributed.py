@@ -38,7 +38,7 @@ from earcli.models.vae import EarVAE
 from earcli.randomness import SharedGenerator
 from earcli.reporting.console import is_main_process
 from earcli.training import execution as switches
-from earcli.training import loop as trainer
+from earcli.training import trainer
 from earcli.training.launcher import linked_processes
 from earcli.training.teacher import TeacherModule
 

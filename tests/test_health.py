@@ -20,7 +20,7 @@ from earcli.data.manifest import read_manifest, write_manifest
 from earcli.errors import TrainingError
 from earcli.losses.objective import Losses, Objective
 from earcli.models.encoder import EarEncoder
-from earcli.training import loop as trainer_module
+from earcli.training import trainer as trainer_module
 from earcli.training.teacher import TeacherModule
 
 Change = Callable[[TeacherModule, int, Tensor], Tensor]
