@@ -1,4 +1,4 @@
-"""The detector: its shapes, what it takes from a teacher, its losses, its figures."""
+"""The detector: shapes, initialization from a teacher, losses, metrics."""
 
 from pathlib import Path
 
@@ -98,14 +98,14 @@ def test_each_term_is_what_its_formula_gives() -> None:
     keypoints = torch.rand(3, 2, 3, generator=rng)
     target = make_target()
     terms = detection_losses(boxes, keypoints, target, WEIGHTS).terms
-    near = [(0, 0), (0, 1), (1, 0)]
-    each = [F.smooth_l1_loss(keypoints[i, k, :2], target.points[i, k], beta=0.02, reduction="sum") for i, k in near]
+    labeled = [(0, 0), (0, 1), (1, 0)]
+    each = [F.smooth_l1_loss(keypoints[i, k, :2], target.points[i, k], beta=0.02, reduction="sum") for i, k in labeled]
     assert terms["landmark"].item() == pytest.approx(float(torch.stack(each).mean()), rel=1e-6)
     corners = [torch.cat([b[:2, :2], b[:2, :2] + b[:2, 2:4]], 1) for b in (boxes, target.boxes)]
     apart = generalized_box_iou_loss(*corners, reduction="mean") + (corners[0] - corners[1]).abs().mean()
     assert terms["box"].item() == pytest.approx(float(apart), rel=1e-6)
     sure = F.binary_cross_entropy_with_logits(boxes[:, 4], torch.tensor([1.0, 1.0, 0.0]))
-    seen = torch.stack([keypoints[i, k, 2] for i, k in near])
+    seen = torch.stack([keypoints[i, k, 2] for i, k in labeled])
     sure = sure + F.binary_cross_entropy_with_logits(seen, torch.tensor([1.0, 0.0, 1.0]))
     assert terms["confidence"].item() == pytest.approx(float(sure), rel=1e-6)
 
@@ -152,10 +152,10 @@ def test_iou_and_average_precision_are_cocos() -> None:
     boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 10.0]])
     other = torch.tensor([[0.0, 0.0, 10.0, 10.0], [5.0, 0.0, 10.0, 10.0]])
     assert iou_each(boxes, other).tolist() == pytest.approx([1, 1 / 3])
-    # one is found, one is missed by far, and the surest of all is where there is none: precision 1/2 up to recall 1/2
-    found, scores = [boxes[:1], boxes[1:], boxes[:1]], [torch.tensor([s]) for s in (0.8, 0.5, 0.9)]
+    # a true positive, a miss, and the most confident one a false positive: precision 1/2 up to recall 1/2
+    boxes_of_pictures, scores = [boxes[:1], boxes[1:], boxes[:1]], [torch.tensor([s]) for s in (0.8, 0.5, 0.9)]
     truth = [boxes[:1], torch.tensor([[50.0, 50.0, 10.0, 10.0]]), boxes[:0]]
-    at_half, mean = average_precision(found, scores, truth)
+    at_half, mean = average_precision(boxes_of_pictures, scores, truth)
     assert at_half == mean == pytest.approx(0.5 * 51 / 101, abs=1e-3)  # 101 points of recall
 
 

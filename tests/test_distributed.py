@@ -38,7 +38,7 @@ from earcli.models.vae import EarVAE
 from earcli.randomness import SharedGenerator
 from earcli.reporting.console import is_main_process
 from earcli.training import execution as switches
-from earcli.training import loop as trainer
+from earcli.training import trainer
 from earcli.training.launcher import linked_processes
 from earcli.training.teacher import TeacherModule
 
@@ -203,12 +203,12 @@ def start(config: AnyRunConfig, *command: object, **environment: str) -> subproc
 def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
     """Its output on stdout and stderr."""
     try:
-        said = process.communicate(timeout=240)
+        output = process.communicate(timeout=240)
     except subprocess.TimeoutExpired:
         process.kill()
         raise
-    assert process.returncode == code, said
-    return said
+    assert process.returncode == code, output
+    return output
 
 
 def on_two(config: TrainConfig) -> TrainConfig:
@@ -222,8 +222,8 @@ def only_run(config: AnyRunConfig) -> RunFolder:
 
 def rows(run: RunFolder) -> list[dict[str, float]]:
     with run.metrics.open() as file:
-        found = [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
-    return [{k: v for k, v in row.items() if k not in ("images_per_second", "data_wait")} for row in found]
+        records = [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+    return [{k: v for k, v in row.items() if k not in ("images_per_second", "data_wait")} for row in records]
 
 
 def tensors(run: RunFolder) -> dict[str, Tensor]:
@@ -256,9 +256,9 @@ def test_two_processes_train_as_one_does_on_the_same_whole_batch(config: TrainCo
     torchrun = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     processes = [start(on_two(config), RANK=rank, LOCAL_RANK=rank, **torchrun) for rank in "01"]
     one, _ = fit(config)
-    said, wrong = finish(processes[0])
-    assert wrong == ""
-    assert [said.count(part) for part in ("run folder", "\nepoch 0", "\nepoch 1", "validation PSNR")] == [2, 1, 1, 1]
+    stdout, stderr = finish(processes[0])
+    assert stderr == ""
+    assert [stdout.count(part) for part in ("run folder", "\nepoch 0", "\nepoch 1", "validation PSNR")] == [2, 1, 1, 1]
     assert finish(processes[1]) == ("", "")
     assert_alike(one, only_run(on_two(config)))
 
@@ -279,13 +279,13 @@ def test_a_run_of_two_stops_in_mid_epoch_and_resumes_exactly(config: TrainConfig
     two = on_two(config)
     finish(start(two))
     stopped = replace(two, run_dir=two.run_dir / "stopped")
-    said, _ = finish(start(stopped, STOP=f"1,0,{rank}"), 128 + signal.SIGTERM)
-    assert "stopped; continue with: ear resume" in said
+    stdout, _ = finish(start(stopped, STOP=f"1,0,{rank}"), 128 + signal.SIGTERM)
+    assert "stopped; continue with: ear resume" in stdout
     run = only_run(stopped)
     assert torch.load(run.last, weights_only=True)["ear"]["sums"]["count"] == 2  # one batch of each rank
-    _, wrong = finish(start(stopped, "resume", run.last, "--devices", 1), 1)
-    assert wrong.startswith("error: The run had a total of 2 processes and would now have 1")
-    assert wrong.count("\n") == 1
+    _, stderr = finish(start(stopped, "resume", run.last, "--devices", 1), 1)
+    assert stderr.startswith("error: The run had a total of 2 processes and would now have 1")
+    assert stderr.count("\n") == 1
     finish(start(stopped, "resume", run.last))
     assert_alike(only_run(two), run)
 
@@ -319,9 +319,9 @@ def test_a_detector_learns_on_two_what_it_learns_on_one(ears: Path, teacher: Pat
 
 @pytest.mark.slow
 def test_a_bad_loss_in_one_process_stops_both_with_one_line(config: TrainConfig) -> None:
-    _, wrong = finish(start(on_two(config), BAD="1,0,1"), 1)
-    assert wrong.startswith("error: The loss became NaN or infinite in step 2")
-    assert wrong.count("\n") == 1
+    _, stderr = finish(start(on_two(config), BAD="1,0,1"), 1)
+    assert stderr.startswith("error: The loss became NaN or infinite in step 2")
+    assert stderr.count("\n") == 1
 
 
 class Child:
@@ -366,8 +366,8 @@ def test_a_process_that_is_killed_takes_the_other_with_it(config: TrainConfig, p
         process.kill()
     else:
         os.kill(int(child), signal.SIGKILL)
-    _, wrong = finish(process, -signal.SIGKILL if parent else 1)
-    assert parent or wrong.startswith("error: Another process of this run ended")
+    _, stderr = finish(process, -signal.SIGKILL if parent else 1)
+    assert parent or stderr.startswith("error: Another process of this run ended")
     state = Path(f"/proc/{child}/stat")
     deadline = time.monotonic() + 60
     while state.exists() and state.read_text().split(") ")[1][0] != "Z":

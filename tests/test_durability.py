@@ -61,9 +61,9 @@ def survive(config: TrainConfig, kill: Kill, expected: tuple[Any, Any, Any]) -> 
     except CheckpointError:
         path, resumed_from = None, NOTHING
     assert train(config, resume=path).code == 0, kill
-    found = state(newest(config))
-    assert_same(expected[0], found[0])
-    assert found[1:] == expected[1:], kill
+    result = state(newest(config))
+    assert_same(expected[0], result[0])
+    assert result[1:] == expected[1:], kill
     return resumed_from
 
 
@@ -113,7 +113,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(
     assert caplog.messages[0].startswith(f"{run.last} is damaged")
     assert caplog.messages[0].endswith(f"Opened {run.previous} instead.")
     fit(longer, resume=checkpoint)
-    assert run.previous.read_bytes() == before  # a damaged file has not taken its place
+    assert run.previous.read_bytes() == before  # a damaged file has not replaced it
     assert_same(expected[0], weights(run))
     assert expected[1] == table(run)
     run.last.unlink()
@@ -195,9 +195,9 @@ def test_results_that_do_not_fit_on_a_disk_are_told_and_leave_nothing(
     teacher: Path, ears: Path, tmp_path: Path, size: int, arguments: list[str]
 ) -> None:
     (tmp_path / "out").mkdir()
-    places = {"TEACHER": str(teacher), "EARS": str(ears), "OUT": str(tmp_path / "out")}
-    for name, place in places.items():
-        arguments = [argument.replace(name, place) for argument in arguments]
+    paths = {"TEACHER": str(teacher), "EARS": str(ears), "OUT": str(tmp_path / "out")}
+    for name, path in paths.items():
+        arguments = [argument.replace(name, path) for argument in arguments]
     with largest_file(size):
         result = ear(*arguments)
     fails(result, "cannot be written", "File too large")

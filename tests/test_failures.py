@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from earcli.tasks.sources import Trained
+from earcli.tasks.stops import resume_command
 from PIL import Image
 from rich.console import Console
 from running import ear, fails
@@ -33,8 +35,6 @@ from earcli.files import check_writable, write_csv
 from earcli.reporting.console import COLUMNS, ProgressBar, Report, TrainingReport, show_table
 from earcli.reporting.tables import show_rows
 from earcli.tasks.predict import PredictionFiles
-from earcli.tasks.sources import Trained
-from earcli.tasks.stops import resume_command
 
 EAR = Path(sys.executable).with_name("ear")
 PACKAGE = Path(earcli.__file__).parent

@@ -20,7 +20,7 @@ from earcli.data.manifest import read_manifest, write_manifest
 from earcli.errors import TrainingError
 from earcli.losses.objective import Losses, Objective
 from earcli.models.encoder import EarEncoder
-from earcli.training import loop as trainer_module
+from earcli.training import trainer as trainer_module
 from earcli.training.teacher import TeacherModule
 
 Change = Callable[[TeacherModule, int, Tensor], Tensor]
@@ -163,7 +163,7 @@ def test_a_latent_space_that_collapses_is_named_once_with_its_figure(
     recorder = Recorder()
     fit(replace(config, kl_anneal_strategy="epoch", epochs=3), recorder)
     assert [record["val/active_units"] for record in recorder.records] == [0, 0, 0]
-    said = [note for note in recorder.notes if "collapsed" in note]
-    assert len(said) == 1
-    assert "only 0 of 8 dimensions vary over the validation ears (variance above 0.01)" in said[0]
-    assert "lower `kl_weight`" in said[0]
+    warnings = [note for note in recorder.notes if "collapsed" in note]
+    assert len(warnings) == 1
+    assert "only 0 of 8 dimensions vary over the validation ears (variance above 0.01)" in warnings[0]
+    assert "lower `kl_weight`" in warnings[0]

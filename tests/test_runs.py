@@ -1,4 +1,4 @@
-"""Run folders: versions, files that appear whole, checkpoints found by name."""
+"""Run folders: versions, atomic files, lookup of checkpoints by name."""
 
 import csv
 import os
@@ -57,10 +57,10 @@ def test_a_file_may_have_the_longest_name_there_is(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = tmp_path / "results"
+    path = tmp_path / "results"
 
     def write(text: str, fail: bool = False) -> None:
-        with atomic_folder(place, ("*.txt",)) as folder:
+        with atomic_folder(path, ("*.txt",)) as folder:
             (folder / f"{text}.txt").write_text(text)
             if fail:
                 raise OSError(28, os.strerror(28))
@@ -69,17 +69,17 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
     write("second")
     with pytest.raises(RunError, match="No space left"):
         write("third", fail=True)
-    assert [p.name for p in place.iterdir()] == ["second.txt"]
+    assert [p.name for p in path.iterdir()] == ["second.txt"]
     rename = Path.rename
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", lambda a, b: rename(a, b) if a.parent == tmp_path else (a / "no").rmdir())
         with pytest.raises(RunError, match="cannot be written"):
             write("fourth")  # the old folder is already aside, and comes back
-    assert [p.name for p in place.iterdir()] == ["second.txt"]
-    (place / "mine.md").write_text("precious")
+    assert [p.name for p in path.iterdir()] == ["second.txt"]
+    (path / "mine.md").write_text("precious")
     with pytest.raises(RunError, match=r"holds mine.md, which ear did not write. Give another folder"):
         write("fifth")
-    assert sorted(p.name for p in place.iterdir()) == ["mine.md", "second.txt"]
+    assert sorted(p.name for p in path.iterdir()) == ["mine.md", "second.txt"]
     assert [p.name for p in tmp_path.iterdir()] == ["results"]
 
 

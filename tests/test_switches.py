@@ -68,8 +68,8 @@ def test_a_model_that_trains_with_low_memory_validates_as_ever(monkeypatch: pyte
 
 def test_every_block_of_encoder_and_decoder_is_one() -> None:
     model = EarVAE(8, 64, "resnet18")
-    found = {id(parameter) for block in checkpointed_blocks(model) for parameter in block.parameters()}
-    others = {name.split(".")[1] for name, p in model.named_parameters() if id(p) not in found}
+    covered = {id(parameter) for block in checkpointed_blocks(model) for parameter in block.parameters()}
+    others = {name.split(".")[1] for name, p in model.named_parameters() if id(p) not in covered}
     assert others == {"stem", "mu_head", "logvar_head", "lateral", "expand", "to_rgb", "sketch"}
 
 

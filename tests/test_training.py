@@ -183,16 +183,18 @@ def memory_for(most: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("room", "found"),
+    ("capacity", "expected"),
     [
         pytest.param(6, 5, id="what fits, less 5%"),
         pytest.param(100, 8, id="no more than there are", marks=pytest.mark.slow),
     ],
 )
-def test_the_batch_size_is_found(config: TrainConfig, monkeypatch: pytest.MonkeyPatch, room: int, found: int) -> None:
-    whole, _ = fit(replace(config, batch_size=found, epochs=1))
+def test_the_batch_size_is_found(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, capacity: int, expected: int
+) -> None:
+    whole, _ = fit(replace(config, batch_size=expected, epochs=1))
     monkeypatch.setattr("earcli.training.batch_size.check_batch_size", lambda config: None)  # this is no GPU
-    monkeypatch.setattr(TeacherModule, "training_step", memory_for(room))
+    monkeypatch.setattr(TeacherModule, "training_step", memory_for(capacity))
     validated: list[int] = []
     validate = TeacherModule.validation_step
     monkeypatch.setattr(
@@ -200,8 +202,8 @@ def test_the_batch_size_is_found(config: TrainConfig, monkeypatch: pytest.Monkey
     )
     recorder = Recorder()
     run, _ = fit(replace(config, batch_size=AUTO, epochs=1), recorder)
-    assert recorder.notes[0] == f"batch size {found}, the largest that fits into memory"
-    assert f"batch_size: {found}\n" in (run.path / "hparams.yaml").read_text()
+    assert recorder.notes[0] == f"batch size {expected}, the largest that fits into memory"
+    assert f"batch_size: {expected}\n" in (run.path / "hparams.yaml").read_text()
     assert_same(weights(run), weights(whole))  # the search leaves nothing behind
     assert len(validated) > 1  # a validation needs memory too
 

@@ -104,8 +104,8 @@ def test_what_is_shown_for_validation_is_the_crop_that_pillow_makes(dotted: Labe
 def test_a_point_that_leaves_the_view_or_has_no_label_is_not_learned(dotted: Labels, tmp_path: Path) -> None:
     points = dotted.points.copy()
     points[:, 1, 2] = 0
-    far = replace(dotted, points=points)
-    dataset, _ = view_dataset(far, 64, 0.0, vary=True, folder=tmp_path / "cache", workers=1)
+    unlabeled = replace(dotted, points=points)
+    dataset, _ = view_dataset(unlabeled, 64, 0.0, vary=True, folder=tmp_path / "cache", workers=1)
     batch = dataset[np.arange(8)]
     _, target = render_views(batch, 64, replace(STRONG, shift=0.6), torch.Generator().manual_seed(0))
     inside = ((target.points >= 0) & (target.points <= 1)).all(2)

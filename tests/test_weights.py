@@ -65,9 +65,9 @@ def test_a_cached_vgg_needs_no_download(tmp_path: Path) -> None:
     cached.parent.mkdir(parents=True)
     torch.save({"features.0.bias": torch.ones(3)}, cached)
     for source in ("imagenet", "none"):
-        found = read_cached_vgg(source)
-        assert found is not None
-        assert found["features.0.bias"].tolist() == [1, 1, 1]
+        vgg = read_cached_vgg(source)
+        assert vgg is not None
+        assert vgg["features.0.bias"].tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ class MetricSpace:
     """The space in which distances are measured: unchanged for cosine, whitened for Mahalanobis.
 
     In whitened space the Euclidean distance is Mahalanobis's. The covariance is shrunk (Ledoit and Wolf 2004,
-    doi:10.1016/S0047-259X(03)00096-4), because with fewer pictures than dimensions the sample covariance has no inverse.
+    doi:10.1016/S0047-259X(03)00096-4), because with fewer pictures than dimensions it has no inverse.
     Directions without variance are dropped.
 
     Attributes:

@@ -91,7 +91,7 @@ class EarVAE(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "EarVAE":
-        """The teacher of a local folder that `ear export --format safetensors` wrote, in eval mode, on the CPU.
+        """The teacher of a folder that `ear export` wrote as safetensors, in eval mode, on the CPU.
 
         Raises:
             CheckpointError: A file is missing or damaged, or the folder holds only a part of a teacher.

@@ -15,6 +15,7 @@ from earcli.reporting.reporter import SILENT, Reporter
 if TYPE_CHECKING:
     from earcli.checkpoints.checkpoint import Checkpoint
     from earcli.exporting.runtime import Floats
+    from earcli.tasks.export_inputs import ExportInputs
 
 NAMES = {"torch": "PyTorch", "compile": "torch.compile", "onnx": "ONNX fp32", "int8": "ONNX int8"}
 BACKENDS = tuple(NAMES)

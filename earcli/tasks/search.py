@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from earcli.config.fields import at_least, require
 from earcli.errors import CheckpointError, ConfigError, DataError
@@ -151,7 +151,8 @@ def _embed_queries(
     made_by = known.encoder
     if made_by.part not in PARTS:
         raise DataError(f"{index} holds {made_by.part!r}, expected encoder or features. Embed again.")
-    embedder = open_embedder(checkpoint, part=made_by.part, **encoder)
+    part = cast(Literal["encoder", "features"], made_by.part)
+    embedder = open_embedder(checkpoint, part=part, **encoder)
     if embedder.info.fingerprint != made_by.fingerprint:
         raise CheckpointError(
             f"{index} was made by {made_by.checkpoint} (weights {made_by.fingerprint}), not by "

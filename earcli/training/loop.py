@@ -1,17 +1,13 @@
 """One training run, from crops to a run folder."""
 
-import logging
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning import Callback, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping
 from torch import Tensor
 
@@ -26,7 +22,7 @@ from earcli.models.detector import EarDetector
 from earcli.reporting.reporter import Reporter
 from earcli.training.batch_size import find_largest_batch
 from earcli.training.callbacks import GracefulStop, RunRecorder
-from earcli.training.checkpoint_io import SafeCheckpointIO, translate_restore_errors
+from earcli.training.checkpoint_io import translate_restore_errors
 from earcli.training.datamodule import PixelDataModule
 from earcli.training.detector import DetectorModule
 from earcli.training.execution import apply_switches
@@ -34,20 +30,12 @@ from earcli.training.launcher import linked_processes
 from earcli.training.memory import retain_freed_memory
 from earcli.training.module import EarModule
 from earcli.training.teacher import TeacherModule
+from earcli.training.trainer import make_trainer, quiet_lightning
 
 Module = TypeVar("Module", bound=EarModule)
 Config = TypeVar("Config", bound=AnyRunConfig)
 Build = Callable[[Config, int], tuple[Module, PixelDataModule]]
 """Returns the module and the data for a configuration and a world size."""
-STRATEGIES = ("auto", "ddp")
-EXPECTED_WARNINGS = (
-    ".*does not have many workers.*",  # reading a cached batch is a copy
-    ".*dataloader is not resumable.*",  # it is: PixelDataModule starts it at the right batch
-    ".*in eval mode at the start of training.*",  # frozen layers
-    ".*sync_dist=True.*",  # logged values are already reduced
-    r".*lr_scheduler.step\(\)` before.*",  # the first steps may overflow fp16 and are skipped
-    ".*treespec.*LeafSpec.*",  # Lightning 2.6 uses an API that newer torch deprecates
-)
 
 
 @dataclass(frozen=True)
@@ -208,64 +196,3 @@ def _check_world_size(world_size: int, resumed: Checkpoint | None) -> None:
             f"The run had a total of {before} processes and would now have {world_size}. "
             "Set `devices` and `num_nodes` as before."
         )
-
-
-def make_trainer(
-    config: AnyRunConfig, callbacks: list[Callback], folder: str | None = None, resumed: Checkpoint | None = None
-) -> Trainer:
-    """Lightning's trainer for a configuration with a chosen precision.
-
-    Args:
-        config: The configuration.
-        callbacks: Of the trainer.
-        folder: For files of Lightning itself, which writes none in training.
-        resumed: The checkpoint to resume from.
-
-    Raises:
-        ConfigError: `devices` or `strategy` do not suit this machine, or training does not support them.
-    """
-    if config.strategy not in STRATEGIES:
-        raise ConfigError(
-            f"`strategy` must be {' or '.join(STRATEGIES)}, got {config.strategy}: clipping by the norm of all weights "
-            "and the average need whole networks, which fsdp and deepspeed shard."
-        )
-    try:
-        return Trainer(
-            max_epochs=config.epochs,
-            precision=config.precision,  # type: ignore[arg-type]
-            devices=config.devices,
-            num_nodes=config.num_nodes,
-            strategy=config.strategy,
-            accumulate_grad_batches=config.accumulate,
-            sync_batchnorm=torch.cuda.is_available(),  # which Lightning supports on CUDA only
-            callbacks=callbacks,
-            default_root_dir=folder,
-            plugins=[SafeCheckpointIO(resumed)],
-            logger=False,  # RunRecorder writes one CSV row per epoch, also after a resume
-            enable_checkpointing=False,  # RunRecorder writes checkpoints atomically
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            reload_dataloaders_every_n_epochs=1,
-            use_distributed_sampler=False,
-        )
-    except (MisconfigurationException, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"`devices` {config.devices}, `strategy` {config.strategy}: {reason}") from error
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Silences Lightning's messages about intended behavior, and no others."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            for message in EXPECTED_WARNINGS:
-                warnings.filterwarnings("ignore", message)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -1,6 +1,6 @@
 """Pickles of numpy arrays, read without running code.
 
-Only the constructors that numpy's own pickles name are admitted, and the classes below stand for them, which check their
+Only the constructors that numpy's own pickles name are admitted. The classes below stand for them and check their
 arguments: numpy itself would trust a dtype whose fields hide object pointers.
 """
 
