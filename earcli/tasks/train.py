@@ -112,7 +112,7 @@ def check_devices(config: AnyRunConfig) -> None:
     """
     if (config.devices, config.num_nodes, config.strategy) == ("auto", 1, "auto"):
         return
-    from earcli.training.loop import make_trainer, quiet_lightning
+    from earcli.training.trainer import make_trainer, quiet_lightning
 
     with quiet_lightning():
         make_trainer(config, [])
