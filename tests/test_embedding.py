@@ -1,12 +1,11 @@
 """What the encoder makes of a manifest's crops, and how a command gets at them."""
 
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
+from fitting import Recorder
 
 from earcli.analysis.encoding import choose_device, posterior_means, posteriors
 from earcli.data.batches import as_images, as_pixels
@@ -14,8 +13,7 @@ from earcli.data.images import read_crop
 from earcli.data.manifest import read_manifest
 from earcli.errors import CheckpointError, ConfigError
 from earcli.models.vae import EarVAE
-from earcli.reporting.console import ProgressBar, Report
-from earcli.tasks.sources import crops_of
+from earcli.tasks.inputs import read_crops
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +41,7 @@ def test_a_teacher_that_makes_nan_is_refused(model: EarVAE, pixels: np.ndarray) 
     broken = EarVAE(latent_dim=8, image_size=64, resnet_version="resnet18")
     with torch.no_grad():
         broken.encoder.mu_head.bias[3] = torch.nan
-    with pytest.raises(CheckpointError, match="NaN or infinity of 5 of 5 pictures"):
+    with pytest.raises(CheckpointError, match="NaN or infinity for 5 of 5 images"):
         posteriors(broken, pixels)
 
 
@@ -54,18 +52,17 @@ def test_pixels_survive_the_way_to_images_and_back(pixels: np.ndarray) -> None:
 
 def test_a_device_that_is_not_there_is_an_error() -> None:
     assert choose_device("auto").type == "cpu"
-    with pytest.raises(ConfigError, match="--device cuda is not on this machine"):
+    with pytest.raises(ConfigError, match="`device` cuda is not available on this machine"):
         choose_device("cuda")
 
 
 def test_crops_come_through_the_cache_and_what_is_left_out_is_said(ears: Path, tmp_path: Path) -> None:
     manifest = read_manifest(ears / "train_teacher.npy")
     manifest.paths[3] = "images/gone.jpg"
-    output = StringIO()
-    report = Report(Console(file=output), ProgressBar(Console(file=output)))
-    crops = crops_of(manifest, 64, tmp_path, 2, report)
+    reporter = Recorder()
+    crops = read_crops(manifest, 64, tmp_path, 2, reporter)
     assert len(crops) == 23
-    assert output.getvalue() == "skipped images/gone.jpg: no such file\n"
+    assert reporter.notes == ["skipped images/gone.jpg: no such file"]
     np.testing.assert_array_equal(crops.pixels[3], read_crop(manifest.locate(4), manifest.boxes[4], 64))
     assert list((tmp_path / ".cache").glob("pixels-*"))
 

@@ -17,24 +17,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from earcli.tasks.sources import Trained
-from earcli.tasks.stops import resume_command
 from PIL import Image
 from rich.console import Console
 from running import ear, fails
 
 import earcli
-from earcli.analysis.prediction import Found
+from earcli.analysis.prediction import Prediction
+from earcli.checkpoints.checkpoint import Checkpoint
+from earcli.cli.command import show_stop
 from earcli.cli.streams import Outlet, resilient_stream
+from earcli.config.teacher import TrainConfig
 from earcli.data.cache import Skipped, load_crops
-from earcli.data.embeddings import Origin, Vectors, write_vectors
+from earcli.data.embeddings import Embeddings, EncoderInfo, write_embeddings
 from earcli.data.manifest import Manifest, read_manifest
 from earcli.data.uncached import crop_or_gray
-from earcli.errors import RunError, is_out_of_memory
+from earcli.errors import InterruptedTraining, RunError, is_out_of_memory
 from earcli.files import check_writable, write_csv
-from earcli.reporting.console import COLUMNS, ProgressBar, Report, TrainingReport, show_table
-from earcli.reporting.tables import show_rows
-from earcli.tasks.predict import PredictionFiles
+from earcli.reporting.console import TEACHER_COLUMNS, ConsoleReporter, print_line
+from earcli.reporting.tables import print_table
+from earcli.tasks.inputs import cache_folder
+from earcli.tasks.prediction_files import PredictionWriter
 
 EAR = Path(sys.executable).with_name("ear")
 PACKAGE = Path(earcli.__file__).parent
@@ -51,12 +53,12 @@ def unplug(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ears, tmp_path / "disk")
     batches = []
 
-    def note(self: ProgressBar, what: str, done: int, total: int) -> None:
-        batches.append(what)
-        if what == "training" and batches.count("training") % 4 == 3:  # there are four in a run
+    def note(self: ConsoleReporter, activity: str, done: int, total: int) -> None:
+        batches.append(activity)
+        if activity == "training" and batches.count("training") % 4 == 3:  # there are four in a run
             (tmp_path / "disk" / "images").rename(tmp_path / "away")
 
-    monkeypatch.setattr(ProgressBar, "__call__", note)
+    monkeypatch.setattr(ConsoleReporter, "progress", note)
     return tmp_path / "disk"
 
 
@@ -96,11 +98,13 @@ def test_a_picture_that_goes_away_before_it_is_drawn_is_left_out(tmp_path: Path)
         Image.new("RGB", (40, 40)).save(folder / long)
     manifest = Manifest(["gone.png", long, f"other/{long}"], np.full((3, 4), np.nan), root=tmp_path)
     (tmp_path / "out").mkdir()
-    files = PredictionFiles(tmp_path / "out", manifest, ("tip",), 0.5)
-    found = [Found(row, (40, 40), np.array([1.0, 1, 9, 9]), 0.9, np.array([[2.0, 2, 1]])) for row in range(3)]
-    files.write(found, None)
+    files = PredictionWriter(tmp_path / "out", None, manifest, ("tip",), 0.5)
+    predictions = [
+        Prediction(row, (40, 40), np.array([1.0, 1, 9, 9]), 0.9, np.array([[2.0, 2, 1]])) for row in range(3)
+    ]
+    files.write(predictions)
     assert files.skipped == [Skipped(0, "gone.png", "no such file")]
-    assert (files.seen, files.drawn) == (2, 2)
+    assert (len(files.predictions), files.ears) == (2, 2)
     assert "gone.png,no such file" in (tmp_path / "out" / "skipped.csv").read_text()
     gray, reason = crop_or_gray(tmp_path / "gone.png", np.full(4, np.nan), 8)
     assert reason == "no such file"
@@ -179,11 +183,12 @@ def test_a_name_that_no_folder_can_have_is_told_too(tmp_path: Path) -> None:
 
 
 def test_the_cache_of_a_run_that_cannot_be_written_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    taught = Trained(tmp_path / "runs" / "ear_vae" / "version_0" / "checkpoints" / "last.ckpt")
+    path = tmp_path / "runs" / "ear_vae" / "version_0" / "checkpoints" / "last.ckpt"
+    checkpoint = Checkpoint(path, "teacher", TrainConfig(), {})
     (tmp_path / "runs").mkdir()
-    assert taught.cache(tmp_path / "mine") == tmp_path / "runs"
+    assert cache_folder(checkpoint, tmp_path / "mine") == tmp_path / "runs"
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert taught.cache(tmp_path / "mine") == tmp_path / "mine"
+    assert cache_folder(checkpoint, tmp_path / "mine") == tmp_path / "mine"
 
 
 @pytest.mark.parametrize(
@@ -199,7 +204,7 @@ def test_memory_that_runs_out_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
         raise error
 
     monkeypatch.setattr("earcli.synthetic.dataset.write_set", fail)
-    fails(ear("synth", tmp_path / "ears"), "Memory ran out", "--batch-size")
+    fails(ear("synth", tmp_path / "ears"), "Memory ran out", "smaller batch")
     assert not is_out_of_memory(RuntimeError("another"))
 
 
@@ -231,16 +236,16 @@ def test_files_may_have_any_name(ears: Path, tmp_path: Path) -> None:
         found += [os.fsencode(manifest.locate(row).resolve().name) for row in range(len(manifest))]
     assert sorted(found) == sorted(NAMES)
     paths = [os.fsdecode(name) for name in NAMES]
-    vectors = Vectors(
+    embeddings = Embeddings(
         np.zeros((len(paths), 2), np.float32),
         paths,
         np.full((len(paths), 4), np.nan),
         [""] * len(paths),
         None,
-        Origin("0", paths[0], "encoder", "fp32", 64),
+        EncoderInfo("0", paths[0], "encoder", "fp32", 64),
     )
     for ending in (".npz", ".csv", ".parquet"):
-        write_vectors(folder / os.fsdecode(b"v\xff" + ending.encode()), vectors)
+        write_embeddings(folder / os.fsdecode(b"v\xff" + ending.encode()), embeddings)
 
 
 @posix
@@ -249,9 +254,10 @@ def test_a_run_folder_that_libraries_cannot_name_is_refused(ears: Path, tmp_path
     fails(train(tmp_path / "ears", "--run-name", os.fsdecode(b"\xff")), "not UTF-8")
 
 
-def test_the_command_that_goes_on_can_be_pasted() -> None:
-    path = "my 'runs'/耳 $(x)/\nlast.ckpt"
-    assert shlex.split(resume_command(Path(path))) == ["ear", "resume", path]
+def test_the_command_that_goes_on_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    path = "my 'runs'/耳 $(x)/last.ckpt"
+    show_stop(InterruptedTraining(2, Path(path)))
+    assert shlex.split(capsys.readouterr().out.partition("continue with: ")[2]) == ["ear", "resume", path]
 
 
 BINARY = ("Image.open", "os.open", "archive.open")
@@ -378,24 +384,23 @@ HEADER = ("found", "train_teacher", "val_teacher", "bad", "harmful", "meaning")
 @pytest.mark.parametrize("width", [20, 40])
 def test_no_figure_is_cut_in_a_narrow_terminal(tmp_path: Path, width: int) -> None:
     def epoch(console: Console) -> None:
-        record = {key: 1234 if form == "d" else 0.125 for key, _, form, _ in COLUMNS}
-        TrainingReport(console, ProgressBar(console)).epoch(record)
+        record = {column.key: 1234 if column.form == "d" else 0.125 for column in TEACHER_COLUMNS}
+        ConsoleReporter(console).epoch(record)
 
-    table = screen(tmp_path, width, lambda console: show_table(console, HEADER, ROWS))
+    table = screen(tmp_path, width, lambda console: print_table(console, HEADER, ROWS))
     assert {"  train_teacher: 18", "  val_teacher: 11", "  bad: 12", "  harmful: yes"} <= set(table)
-    rows = screen(tmp_path, width, lambda console: show_rows(console, [HEADER, *ROWS]))
-    assert {"leak-copy", "  val_teacher: 0", "foreign"} <= set(rows)
+    assert {"leak-copy", "  val_teacher: 0", "foreign"} <= set(table)
     if width == 40:
         lines = screen(tmp_path, width, epoch)
         assert max(map(len, lines)) <= width
         assert all(text in "\n".join(lines) for text in ("epoch", "1234", "PSNR dB", "0.12", "SSIM", "0.125"))
         assert "…" not in "\n".join(lines)
-    wide = screen(tmp_path, 100, lambda console: show_rows(console, [HEADER, *ROWS]))
+    wide = screen(tmp_path, 100, lambda console: print_table(console, HEADER, ROWS))
     assert any("leak-copy" in line and "18" in line and "yes" in line for line in wide)
 
 
 def test_a_note_is_one_line_whatever_name_it_holds(tmp_path: Path) -> None:
-    lines = screen(tmp_path, 40, lambda console: Report(console, ProgressBar(console)).note("bad\nname \udcff"))
+    lines = screen(tmp_path, 40, lambda console: print_line("bad\nname \udcff", console))
     assert lines == ["bad�name �"]
 
 

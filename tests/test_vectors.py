@@ -19,9 +19,9 @@ from sklearn.covariance import LedoitWolf
 from sklearn.metrics import adjusted_rand_score
 
 from earcli import EarVAE
-from earcli.analysis.retrieval import cluster, neighbors
+from earcli.analysis.retrieval import cluster, find_neighbors
 from earcli.data.batches import as_images
-from earcli.data.embeddings import Origin, Vectors, read_vectors, write_vectors
+from earcli.data.embeddings import Embeddings, EncoderInfo, read_embeddings, write_embeddings
 from earcli.data.images import read_crop
 from earcli.data.inputs import collect_pictures
 from earcli.data.manifest import read_manifest
@@ -29,14 +29,14 @@ from earcli.errors import DataError
 from earcli.metrics.retrieval import worst_pairs
 from earcli.reporting.sheets import SIDE, Tile, contact_sheet
 
-ORIGIN = Origin("0123456789abcdef", "best.ckpt", "encoder", "fp32", 64)
+ORIGIN = EncoderInfo("0123456789abcdef", "best.ckpt", "encoder", "fp32", 64)
 
 
-def make_vectors(values: np.ndarray, subjects: list[str] | None = None) -> Vectors:
+def make_vectors(values: np.ndarray, subjects: list[str] | None = None) -> Embeddings:
     count = len(values)
     paths = [f"/ears/{number}.jpg" for number in range(count)]
     names = [""] * count if subjects is None else subjects
-    return Vectors(values.astype(np.float32), paths, np.full((count, 4), np.nan), names, None, ORIGIN)
+    return Embeddings(values.astype(np.float32), paths, np.full((count, 4), np.nan), names, None, ORIGIN)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def index(teacher: Path, people: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_an_index_holds_the_posterior_means_in_order(index: Path, teacher: Path, people: Path) -> None:
-    vectors = read_vectors(index)
+    vectors = read_embeddings(index)
     model = EarVAE.load_from_checkpoint(teacher)
     assert vectors.paths == sorted(str(path) for path in people.rglob("*.jpg") if path.stat().st_size > 3)
     assert vectors.subjects == [Path(path).parent.name for path in vectors.paths]
@@ -86,7 +86,7 @@ def test_onnx_gives_the_same_vectors_without_torch(teacher: Path, index: Path, p
     exported = teacher.parents[1] / "export" / "features.onnx"
     exported.unlink(missing_ok=True)
     embed = ["embed", people, "-o", tmp_path / "f.npz", "--backend", "onnx", "--part", "features", *run]
-    fails(ear(*embed), "features.onnx does not exist. Make it: ear export --part features")
+    fails(ear(*embed), "features.onnx does not exist. Export it: ear export --part features")
     assert ear("export", "--part", "features", *run).exit_code == 0
     code = (
         "import sys; from earcli.cli.app import app; app(sys.argv[1:], standalone_mode=False); "
@@ -95,27 +95,27 @@ def test_onnx_gives_the_same_vectors_without_torch(teacher: Path, index: Path, p
     command = [sys.executable, "-c", code, *map(str, embed)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "False"
-    found = read_vectors(tmp_path / "f.npz")
+    found = read_embeddings(tmp_path / "f.npz")
     ear("embed", people, "-o", tmp_path / "t.npz", "--part", "features", *run)
-    expected = read_vectors(tmp_path / "t.npz")
+    expected = read_embeddings(tmp_path / "t.npz")
     assert found.values.shape == (6, 512)
     np.testing.assert_allclose(found.values, expected.values, rtol=1e-3, atol=1e-4)
-    assert found.origin.fingerprint == expected.origin.fingerprint == read_vectors(index).origin.fingerprint
-    fails(ear(*embed[:4], "--checkpoint", exported), "holds the features, which gives no encoder")
+    assert found.encoder.fingerprint == expected.encoder.fingerprint == read_embeddings(index).encoder.fingerprint
+    fails(ear(*embed[:4], "--checkpoint", exported), "holds the features, which has no output mu")
     fails(ear(*embed[:4], "--checkpoint", exported, "--backend", "torch"), "--backend torch cannot run")
     moved = teacher.rename(teacher.with_name("last.ckpt"))
     try:
-        fails(ear(*embed, "--checkpoint", "last.ckpt"), "was made from ear_vae-epoch=000", "not from last.ckpt")
+        fails(ear(*embed, "--checkpoint", "last.ckpt"), "was exported from ear_vae-epoch=000", "not from last.ckpt")
     finally:
         moved.rename(teacher)
 
 
 def test_csv_and_parquet_hold_the_same_numbers(index: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is an extra")
-    vectors = read_vectors(index)
+    vectors = read_embeddings(index)
     vectors = replace(vectors, subjects=["=1+1", *vectors.subjects[1:]])
-    write_vectors(tmp_path / "e.csv", vectors)
-    write_vectors(tmp_path / "e.parquet", vectors)
+    write_embeddings(tmp_path / "e.csv", vectors)
+    write_embeddings(tmp_path / "e.parquet", vectors)
     with (tmp_path / "e.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     values = np.array([[row[f"e{number}"] for number in range(8)] for row in rows], np.float32)
@@ -126,11 +126,11 @@ def test_csv_and_parquet_hold_the_same_numbers(index: Path, tmp_path: Path) -> N
     assert np.array_equal(np.array(table["embedding"].to_pylist(), np.float32), vectors.values)
     assert table["subject"].to_pylist() == vectors.subjects
     assert table["cluster"].to_pylist() == vectors.clusters.tolist()
-    assert table.schema.metadata[b"ear.fingerprint"].decode() == vectors.origin.fingerprint
+    assert table.schema.metadata[b"ear.fingerprint"].decode() == vectors.encoder.fingerprint
 
 
 def test_search_finds_the_nearest_and_not_the_query_itself(index: Path, teacher: Path, tmp_path: Path) -> None:
-    known = read_vectors(index)
+    known = read_embeddings(index)
     result = ear("search", known.paths[2], "--index", index, "--checkpoint", teacher, "-k", 3, "--json")
     assert result.exit_code == 0, result.output
     (answer,) = json.loads(result.stdout)["queries"]
@@ -149,7 +149,7 @@ def test_mahalanobis_is_that_of_the_shrunk_covariance() -> None:
     known, asked = make_vectors(values), make_vectors(rng.normal(size=(2, 5)))
     asked = replace(asked, paths=["/q/0.jpg", "/q/1.jpg"])
     inverse = LedoitWolf().fit(known.values).precision_
-    for query, (rows, distances) in zip(asked.values, neighbors(known, asked, 4, "mahalanobis"), strict=True):
+    for query, (rows, distances) in zip(asked.values, find_neighbors(known, asked, 4, "mahalanobis"), strict=True):
         expected = np.array([mahalanobis(query, value, inverse) for value in known.values])
         assert rows.tolist() == np.argsort(expected)[:4].tolist()
         np.testing.assert_allclose(distances, np.sort(expected)[:4], rtol=1e-5)
@@ -159,11 +159,11 @@ def test_mahalanobis_leaves_out_what_never_varies() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(40, 5)).astype(np.float32)
     dead = np.concatenate([values, np.full((40, 2), 3.0, np.float32), values[:, :1]], axis=1)
-    for rows, distances in neighbors(make_vectors(dead), make_vectors(dead[:2]), 39, "mahalanobis"):
+    for rows, distances in find_neighbors(make_vectors(dead), make_vectors(dead[:2]), 39, "mahalanobis"):
         assert np.isfinite(distances).all()
         assert len(rows) == 39
-    with pytest.raises(DataError, match="All 40 vectors of the index are the same"):
-        neighbors(make_vectors(np.ones((40, 3))), make_vectors(values[:1, :3]), 1, "mahalanobis")
+    with pytest.raises(DataError, match="All 40 embeddings of the index are equal"):
+        find_neighbors(make_vectors(np.ones((40, 3))), make_vectors(values[:1, :3]), 1, "mahalanobis")
 
 
 def test_clusters_find_what_is_apart() -> None:
@@ -191,10 +191,10 @@ def test_the_worst_pairs_are_those_of_a_full_table() -> None:
 
 
 def test_known_people_are_identified(index: Path, teacher: Path, tmp_path: Path) -> None:
-    vectors = read_vectors(index)
+    vectors = read_embeddings(index)
     apart = np.repeat(np.eye(3, 8), 2, axis=0) + 0.01 * np.arange(48).reshape(6, 8)
     path = tmp_path / "apart.npz"
-    write_vectors(path, replace(vectors, values=apart.astype(np.float32)))
+    write_embeddings(path, replace(vectors, values=apart.astype(np.float32)))
     result = ear("search", "--index", path, "--json")
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
@@ -204,27 +204,27 @@ def test_known_people_are_identified(index: Path, teacher: Path, tmp_path: Path)
     for name in ("apart-identification.png", "apart-identification-cmc.png"):
         with Image.open(path.with_name(name)) as picture:
             assert picture.width > 2 * SIDE
-    write_vectors(path, replace(vectors, subjects=[""] * 6))
+    write_embeddings(path, replace(vectors, subjects=[""] * 6))
     fails(ear("search", "--index", path), "0 pictures of 0 known people")
 
 
 def test_every_mistake_is_one_line(index: Path, teacher: Path, people: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "a.txt").write_text("")
-    picture = read_vectors(index).paths[0]
+    picture = read_embeddings(index).paths[0]
     embed = ["--checkpoint", teacher, "-o", tmp_path / "e.npz"]
     search = ["--index", index, "--checkpoint", teacher]
-    fails(ear("embed", tmp_path / "empty", *embed), "No picture in", "looked for .jpg", "found 1 .txt")
+    fails(ear("embed", tmp_path / "empty", *embed), "No picture in", "expected .jpg", "found 1 .txt")
     fails(ear("embed", tmp_path / "nowhere", *embed), "nowhere does not exist")
     fails(ear("embed", people / "person 1" / "broken.jpg", *embed), "No picture can be read", "broken.jpg")
-    fails(ear("embed", people, *embed, "--clusters", 7), "--clusters must be at most the 6 pictures", "got 7")
+    fails(ear("embed", people, *embed, "--clusters", 7), "--clusters must be at most 6, the number of pictures, got 7")
     fails(ear("embed", people, *embed[:2], "-o", tmp_path / "e.txt"), "must end in .npz, .csv or .parquet, got e.txt")
     fails(ear("search", people / "person 1" / "broken.jpg", *search), "No picture can be read")
-    fails(ear("search", picture, *search, "-k", 7), "-k must be at most the 6 pictures of the index, got 7")
+    fails(ear("search", picture, *search, "-k", 7), "-k must be at most 6, the pictures in the index, got 7")
     fails(ear("search", picture, *search, "-o", tmp_path / "sheet.jpg"), "must end in .png")
-    fails(ear("search", picture, "--index", tmp_path / "no.npz"), "no.npz does not exist. Make it: ear embed")
+    fails(ear("search", picture, "--index", tmp_path / "no.npz"), "no.npz does not exist. Make it with ear embed")
     other = tmp_path / "other.npz"
-    write_vectors(other, replace(read_vectors(index), origin=replace(ORIGIN, checkpoint="their.ckpt")))
+    write_embeddings(other, replace(read_embeddings(index), encoder=replace(ORIGIN, checkpoint="their.ckpt")))
     fails(
         ear("search", picture, "--index", other, "--checkpoint", teacher),
         "was made by their.ckpt (weights 0123456789abcdef), not by",
@@ -232,7 +232,7 @@ def test_every_mistake_is_one_line(index: Path, teacher: Path, people: Path, tmp
     )
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no onnx")
-    fails(ear("embed", people, "--checkpoint", broken, "-o", tmp_path / "e.npz"), "is damaged or no ONNX file")
+    fails(ear("embed", people, "--checkpoint", broken, "-o", tmp_path / "e.npz"), "is damaged or not an ONNX file")
     assert not (tmp_path / "e.npz").exists()
 
 
@@ -254,26 +254,26 @@ def archive_with(**changes: np.ndarray) -> bytes:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "is no .npz"),
-        (archive_with()[:-200], "is no .npz"),
-        (archive_with(paths=np.array(["a", None], object)), "not plain numbers or text"),
+        (b"", "is not a .npz"),
+        (archive_with()[:-200], "is not a .npz"),
+        (archive_with(paths=np.array(["a", None], object)), "Object arrays cannot be loaded"),
         (archive_with(paths=np.array(["a"])), "differ in length"),
-        (archive_with(paths=np.array([1, 2])), "are no text"),
-        (archive_with(embeddings=np.full((2, 3), np.nan, np.float32)), "no finite fp32"),
-        (archive_with(embeddings=np.zeros(2, np.float32)), "no finite fp32"),
+        (archive_with(paths=np.array([1, 2])), "are not text"),
+        (archive_with(embeddings=np.full((2, 3), np.nan, np.float32)), "not finite fp32"),
+        (archive_with(embeddings=np.zeros(2, np.float32)), "not finite fp32"),
     ],
 )
 def test_an_index_that_is_damaged_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "i.npz").write_bytes(content)
     with pytest.raises(DataError, match=reason):
-        read_vectors(tmp_path / "i.npz")
+        read_embeddings(tmp_path / "i.npz")
 
 
 def test_an_index_that_unpacks_to_more_than_it_is_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("embeddings.npy", b"\0" * 10_000_000)
-    with pytest.raises(DataError, match="it is compressed"):
-        read_vectors(tmp_path / "bomb.npz")
+    with pytest.raises(DataError, match="the archive is compressed"):
+        read_embeddings(tmp_path / "bomb.npz")
 
 
 def test_sources_are_gathered_in_the_order_given(ears: Path, people: Path) -> None:

@@ -84,7 +84,7 @@ def check_output(path: Path) -> None:
         ConfigError: the suffix is unknown, or it is parquet and pyarrow is missing.
     """
     if path.suffix not in (".npz", ".csv", ".parquet"):
-        raise ConfigError(f"Embeddings are written as .npz, .csv or .parquet, got {path.name}.")
+        raise ConfigError(f"`output` must end in .npz, .csv or .parquet, got {path.name}.")
     if path.suffix == ".parquet":
         try:
             import pyarrow  # noqa: F401

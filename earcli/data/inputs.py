@@ -56,9 +56,8 @@ def _list_pictures(source: Path, others: Counter[str]) -> list[str]:
     if not source.is_dir():
         raise DataError(f"{source} does not exist. Give pictures, folders of pictures, or a manifest.")
     pictures = []
-    for folder, folders, names in os.walk(
-        source.absolute()
-    ):  # symbolic links to folders are not followed: they may form a cycle
+    # os.walk does not follow symbolic links to folders, which may form a cycle
+    for folder, folders, names in os.walk(source.absolute()):
         folders.sort()
         for name in sorted(names):
             if name.lower().endswith(SUFFIXES):

@@ -1,4 +1,4 @@
-"""How well embeddings tell people apart. Leave-one-out: every picture is compared with all others."""
+"""Identification and verification of people by embeddings; every picture is compared with all others."""
 
 from typing import Literal, NamedTuple
 
@@ -17,13 +17,13 @@ MAX_PAIRS = 5_000_000
 
 
 class Verification(NamedTuple):
-    """Is this the same person? Judged by the similarity of pairs of pictures.
+    """Verification: do two pictures show the same person? Decided by the similarity of their embeddings.
 
     Attributes:
         auc: area under the ROC curve; 0.5 is chance.
         eer: the error rate at the threshold where false matches and false non-matches are equally frequent.
-        genuine, impostor: pairs of one person, and of two, that were judged.
-        sampled: whether these are a random part of all pairs.
+        genuine, impostor: number of pairs of one person, and of two.
+        sampled: whether the pairs are a random sample of all.
     """
 
     auc: float
@@ -36,23 +36,23 @@ class Verification(NamedTuple):
 def cmc_curve(
     embeddings: Floats, subjects: Integers, ranks: int = 20, metric: Metric = "cosine"
 ) -> NDArray[np.float64]:
-    """The cumulative match characteristic: [k − 1] is the share of pictures with their person among the k nearest.
+    """The cumulative match characteristic: [k − 1] is the fraction of queries with their person among the k nearest.
 
-    So [0] is rank-1 identification. Pictures whose person has no other picture are compared with but not looked for.
-    A tie counts against the embedding, so that a constant one identifies nobody.
+    So [0] is rank-1 identification. Pictures whose person has no other picture are in the gallery but are no queries.
+    Ties count against the embedding, so that a constant embedding identifies nobody.
 
     Args:
         embeddings: (N, D).
-        subjects: (N,) a number per person; negative where unknown, and then the picture is left out.
+        subjects: (N,) a number per person; negative where unknown, which excludes the picture.
         ranks: length of the curve; cut to N − 1.
 
     Raises:
-        DataError: nobody is on two pictures, or only one person is known.
+        DataError: No person is in two pictures, or only one person is known.
     """
     embeddings, subjects = _known(embeddings, subjects, metric)
     counts = np.bincount(subjects)
     queries = np.flatnonzero(counts[subjects] > 1)
-    found = np.zeros(len(subjects), np.int64)  # at which rank
+    ranks_of = np.zeros(len(subjects), np.int64)  # queries by the rank of their first match
     for start in range(0, len(queries), CHUNK):
         rows = queries[start : start + CHUNK]
         scores = _similarity(embeddings[rows], embeddings, metric)  # (B, N)
@@ -61,18 +61,18 @@ def cmc_curve(
         best = np.where(same, scores, -np.inf).max(axis=1, keepdims=True)
         others = subjects[rows, None] != subjects[None, :]
         for rank in (others & (scores >= best)).sum(axis=1):
-            found[rank] += 1
-    return np.asarray(found.cumsum()[: min(ranks, len(subjects) - 1)] / len(queries))
+            ranks_of[rank] += 1
+    return np.asarray(ranks_of.cumsum()[: min(ranks, len(subjects) - 1)] / len(queries))
 
 
 def verification(embeddings: Floats, subjects: Integers, metric: Metric = "cosine", seed: int = 0) -> Verification:
-    """Judges pairs of pictures by similarity; see `cmc_curve` for the arguments.
+    """Measures verification over pairs of pictures; see `cmc_curve` for the arguments.
 
-    Up to 5 million pairs (3,162 pictures) every pair counts; above, 2.5 million random pairs of either kind do, drawn
-    with replacement by `seed`, which takes 300 MB.
+    Up to 5 million pairs (3,162 pictures) all are used; above that, 2.5 million random pairs of either kind, with
+    replacement, which takes 300 MB.
 
     Raises:
-        DataError: nobody is on two pictures, or only one person is known.
+        DataError: No person is in two pictures, or only one person is known.
     """
     embeddings, subjects = _known(embeddings, subjects, metric)
     count = len(subjects)
@@ -87,20 +87,20 @@ def verification(embeddings: Floats, subjects: Integers, metric: Metric = "cosin
         )
     same = subjects[first] == subjects[second]
     false_match, match, _ = roc_curve(same, scores, drop_intermediate=False)
-    # false matches rise and false non-matches fall along the curve: where their difference is 0 they are equal
+    # along the curve false matches rise and false non-matches fall; they are equal where their difference is 0
     eer = np.interp(0.0, false_match - (1 - match), false_match)
     genuine = int(same.sum())
     return Verification(float(roc_auc_score(same, scores)), float(eer), genuine, len(same) - genuine, sampled)
 
 
 def _known(embeddings: Floats, subjects: Integers, metric: Metric) -> tuple[Floats, Integers]:
-    """The pictures of known people, people numbered from 0, embeddings ready for `_similarity`."""
+    """Pictures of known people, people numbered from 0; embeddings normalized for `_similarity`."""
     known = subjects >= 0
     people, numbers, counts = np.unique(subjects[known], return_inverse=True, return_counts=True)
     if len(people) < 2 or counts.max() < 2:
         raise DataError(
-            f"{known.sum()} pictures of {len(people)} known people: telling people apart needs two people, and one "
-            "of them on two pictures. Name them in the manifest, or by --subject folder."
+            f"{known.sum()} pictures of {len(people)} known people: identification needs two people, and two pictures "
+            "of one of them. Name the subjects in the manifest, or put each person's pictures into a folder."
         )
     kept = np.asarray(embeddings[known], np.float32)
     if metric == "cosine":
@@ -117,7 +117,7 @@ def _similarity(a: Floats, b: Floats, metric: Metric) -> Floats:
 
 
 def _pair_similarity(embeddings: Floats, first: Integers, second: Integers, metric: Metric) -> Floats:
-    """(P,), in pieces: the embeddings of all pairs at once would not fit."""
+    """(P,), in chunks, because the embeddings of all pairs would not fit into memory."""
     scores = np.empty(len(first), np.float32)
     for start in range(0, len(first), CHUNK * 16):
         piece = slice(start, start + CHUNK * 16)
@@ -127,7 +127,7 @@ def _pair_similarity(embeddings: Floats, first: Integers, second: Integers, metr
 
 
 def _random_pairs(subjects: Integers, each: int, rng: np.random.Generator) -> tuple[Integers, Integers]:
-    """`each` uniform pairs of one person, then `each` of two."""
+    """`each` uniformly sampled pairs of one person, then as many of two."""
     order = np.argsort(subjects, kind="stable")
     counts = np.bincount(subjects)
     begins = counts.cumsum() - counts
@@ -151,13 +151,13 @@ def _random_pairs(subjects: Integers, each: int, rng: np.random.Generator) -> tu
 def worst_pairs(
     embeddings: Floats, subjects: Integers, count: int, metric: Metric = "cosine"
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """The pairs behind the worst errors, as rows of `embeddings`, the worst first; see `cmc_curve` for the arguments.
+    """The pairs of the worst errors, as rows of `embeddings`, the worst first; see `cmc_curve` for the arguments.
 
     Returns:
-        pairs of two people that look most alike; pairs of one person that look least alike; up to `count` of each.
+        The most similar pairs of two people, and the least similar pairs of one person; up to `count` of each.
 
     Raises:
-        DataError: nobody is on two pictures, or only one person is known.
+        DataError: No person is in two pictures, or only one person is known.
     """
     rows = np.flatnonzero(subjects >= 0)
     embeddings, subjects = _known(embeddings, subjects, metric)
