@@ -1,18 +1,18 @@
-"""What can be wrong with a sample."""
+"""The kinds of faults that `ear check` reports."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from earcli.curation.scan import Facts
-from earcli.data.manifest import Manifest
+from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
-class Kind:
+class FindingKind:
     """A kind of fault.
 
     Attributes:
-        harmful: training suffers from it; `ear check` then exits with 1, and `--drop` drops the sample.
-        meaning: in a few words, for the table.
+        harmful: Whether it harms training: `ear check` then exits with 1, and can drop the sample.
+        meaning: A few words for the table.
     """
 
     harmful: bool
@@ -20,42 +20,33 @@ class Kind:
 
 
 KINDS = {
-    "row": Kind(True, "row of the manifest cannot be read"),
-    "missing": Kind(True, "no such file"),
-    "empty": Kind(True, "file of 0 bytes"),
-    "foreign": Kind(True, "content is no picture"),
-    "truncated": Kind(True, "file ends too early"),
-    "unreadable": Kind(True, "cannot be decoded"),
-    "too-large": Kind(True, "over the limit of pixels"),
-    "changed": Kind(True, "not the file that was prepared (checksum)"),
-    "box-infinite": Kind(True, "box is not finite"),
-    "box-empty": Kind(True, "box without area"),
-    "box-outside": Kind(True, "box outside the picture"),
-    "box-convention": Kind(True, "box fits only as corners, or only as sizes"),
-    "box-overhang": Kind(False, "part of the box is outside"),
-    "constant": Kind(True, "next to no contrast"),
-    "tiny": Kind(False, "crop under 32 pixels"),
-    "blurred": Kind(False, "no detail at 64 pixels"),
-    "turned": Kind(False, "turned by its EXIF tag"),
-    "extension": Kind(False, "extension is of another format"),
-    "points-outside": Kind(True, "key points outside the box"),
-    "points-layout": Kind(False, "key points in an unusual layout"),
-    "copy": Kind(True, "the same crop again, same side"),
-    "lookalike": Kind(False, "looks like another, same side"),
-    "leak-copy": Kind(True, "the same picture on another side"),
-    "leak-lookalike": Kind(True, "looks like one on another side"),
-    "leak-subject": Kind(True, "a person on two sides"),
+    "row": FindingKind(True, "manifest row cannot be read"),
+    "missing": FindingKind(True, "file does not exist"),
+    "empty": FindingKind(True, "file has 0 bytes"),
+    "foreign": FindingKind(True, "content is not an image"),
+    "truncated": FindingKind(True, "file ends too early"),
+    "unreadable": FindingKind(True, "file cannot be decoded"),
+    "too-large": FindingKind(True, "over the pixel limit"),
+    "changed": FindingKind(True, "checksum differs from the manifest's"),
+    "box-infinite": FindingKind(True, "box is not finite"),
+    "box-empty": FindingKind(True, "box has no area"),
+    "box-outside": FindingKind(True, "box is outside the image"),
+    "box-convention": FindingKind(True, "box fits only in the other convention"),
+    "box-overhang": FindingKind(False, "part of the box is outside the image"),
+    "constant": FindingKind(True, "almost no contrast"),
+    "tiny": FindingKind(False, "crop under 32 pixels"),
+    "blurred": FindingKind(False, "no detail at 64 pixels"),
+    "turned": FindingKind(False, "rotated by an EXIF tag"),
+    "extension": FindingKind(False, "extension of another format"),
+    "points-outside": FindingKind(True, "keypoints outside the box"),
+    "points-layout": FindingKind(False, "keypoints in an unusual layout"),
+    "copy": FindingKind(True, "duplicate crop in the same split"),
+    "lookalike": FindingKind(False, "near-duplicate in the same split"),
+    "leak-copy": FindingKind(True, "same file in another split"),
+    "leak-lookalike": FindingKind(True, "near-duplicate in another split"),
+    "leak-subject": FindingKind(True, "same person in another split"),
 }
-
-
-@dataclass(frozen=True)
-class Side:
-    """One manifest, with what its pictures are like, and what is wrong with rows that could not be read."""
-
-    name: str
-    manifest: Manifest
-    facts: list[Facts]
-    bad_rows: list[str]
+"""By id, in the order of the report."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +54,51 @@ class Finding:
     """One fault of one sample.
 
     Attributes:
-        kind: a key of `KINDS`.
-        side: number of the manifest.
-        row: of the sample in it; -1 for one that could not be read.
-        detail: what exactly, for `bad_files.csv`.
-        severity: how bad among its kind; the highest are shown.
+        kind: A key of `KINDS`.
+        part: Index of the manifest.
+        row: Index of the sample in the manifest; -1 for a row that cannot be read.
+        path: The image as the manifest names it; "" for a row that cannot be read.
+        detail: What exactly is wrong.
+        severity: Comparable within a kind; the highest are shown.
     """
 
     kind: str
-    side: int
+    part: int
     row: int
+    path: str
     detail: str
     severity: float = 0.0
+
+    @property
+    def harmful(self) -> bool:
+        return KINDS[self.kind].harmful
+
+
+def count_kind(findings: Sequence[Finding], kind: str, parts: int) -> list[int]:
+    """The findings of a kind in each of `parts` manifests."""
+    return [sum(f.kind == kind and f.part == part for f in findings) for part in range(parts)]
+
+
+def summarize(manifests: Sequence[Path], ears: Sequence[int], findings: Sequence[Finding]) -> dict[str, Any]:
+    """The content of `check.json`, as plain values.
+
+    Args:
+        manifests: The manifests that were checked.
+        ears: The number of ears in each.
+        findings: The faults in all of them.
+    """
+    return {
+        "manifests": [{"path": str(path), "ears": count} for path, count in zip(manifests, ears, strict=True)],
+        "harmful": sum(finding.harmful for finding in findings),
+        "kinds": {
+            name: {
+                "meaning": kind.meaning,
+                "harmful": kind.harmful,
+                "counts": count_kind(findings, name, len(manifests)),
+            }
+            for name, kind in KINDS.items()
+        },
+        "findings": [
+            {"kind": f.kind, "manifest": f.part, "row": f.row, "path": f.path, "detail": f.detail} for f in findings
+        ],
+    }
