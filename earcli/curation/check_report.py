@@ -1,23 +1,21 @@
-"""Everything that is wrong with a set, before it is trained on."""
+"""Finds the faults of a split, and writes them down."""
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.curation.checks import sample_findings
-from earcli.curation.findings import KINDS, Finding, Side
-from earcli.curation.leaks import set_findings
-from earcli.curation.scan import scan
-from earcli.curation.shapes import layout_findings, outside_findings
-from earcli.data.cache import Progress
+from earcli.curation.findings import KINDS, Finding, summarize
+from earcli.curation.keypoint_shapes import find_points_outside, find_unusual_shapes
+from earcli.curation.sample_checks import find_sample_faults
+from earcli.curation.set_checks import find_set_faults
+from earcli.curation.split_part import SplitPart
 from earcli.data.images import BadPictureError, quiet_decoding, read_crop
-from earcli.data.manifest import read_manifest, write_columns
+from earcli.data.manifest import write_columns
 from earcli.errors import ConfigError, DataError
 from earcli.files import atomic_write, relative_posix, write_csv
 from earcli.reporting.plots import labeled_rows, save_image
@@ -27,54 +25,32 @@ SHEET_COLUMNS = 10
 CLEANED = "cleaned"
 
 
-def open_sides(paths: Sequence[Path], root: Path | None, workers: int, progress: Progress | None = None) -> list[Side]:
-    """Reads manifests and opens every picture that they name.
-
-    Raises:
-        ManifestError: a manifest cannot be read at all.
-    """
-    sides = []
-    for path in paths:
-        bad_rows: list[str] = []
-        manifest = read_manifest(path, root, bad_rows.append)
-        files = [manifest.locate(row) for row in range(len(manifest))]
-        sides.append(Side(str(path), manifest, scan(files, manifest.boxes, workers, progress), bad_rows))
-    return sides
+def find_faults(parts: Sequence[SplitPart]) -> list[Finding]:
+    """All faults, in the order of `KINDS`, then by part and row."""
+    findings = [Finding("row", part.index, -1, "", text) for part in parts for text in part.bad_rows]
+    for part in parts:
+        findings += [*find_sample_faults(part), *find_points_outside(part)]
+    findings += [*find_unusual_shapes(parts), *find_set_faults(parts)]
+    order = {kind: number for number, kind in enumerate(KINDS)}
+    return sorted(findings, key=lambda item: (order[item.kind], item.part, item.row))
 
 
-def check(sides: Sequence[Side]) -> list[Finding]:
-    """Every fault of every sample, by kind in the order of `KINDS`, then by side and row."""
-    findings = [Finding("row", number, -1, text) for number, side in enumerate(sides) for text in side.bad_rows]
-    for number, side in enumerate(sides):
-        findings += [*sample_findings(number, side), *outside_findings(number, side)]
-    findings += [*layout_findings(sides), *set_findings(sides)]
-    order = {kind: place for place, kind in enumerate(KINDS)}
-    return sorted(findings, key=lambda item: (order[item.kind], item.side, item.row))
-
-
-def is_harmful(finding: Finding) -> bool:
-    """Whether training suffers from it."""
-    return KINDS[finding.kind].harmful
-
-
-def write_report(folder: Path, sides: Sequence[Side], findings: Sequence[Finding]) -> list[str]:
-    """Writes `check.json`, `bad_files.csv` and, where there is something to show, `worst.png`.
+def write_check(folder: Path, parts: Sequence[SplitPart], findings: Sequence[Finding]) -> list[str]:
+    """Writes `check.json`, `bad_files.csv` and, if there are faulty pictures to show, `worst.png`.
 
     Returns:
         The names of the files.
 
     Raises:
-        RunError: the folder cannot be written.
+        RunError: The folder cannot be written.
     """
-    rows = [
-        (sides[f.side].name, f.row, _path(sides, f), f.kind, "yes" if is_harmful(f) else "no", f.detail)
-        for f in findings
-    ]
+    rows = [(parts[f.part].path, f.row, f.path, f.kind, "yes" if f.harmful else "no", f.detail) for f in findings]
     header = ("manifest", "row", "path", "kind", "harmful", "detail")
     write_csv(folder / "bad_files.csv", header, rows)
     with atomic_write(folder / "check.json") as temporary:
-        temporary.write_text(json.dumps(summary(sides, findings), indent=1), encoding="utf-8")
-    sheet = _worst(sides, findings)
+        content = summarize([part.path for part in parts], [len(part.manifest) for part in parts], findings)
+        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    sheet = _worst_sheet(parts, findings)
     if sheet is None:
         (folder / "worst.png").unlink(missing_ok=True)  # of an earlier check
         return ["check.json", "bad_files.csv"]
@@ -82,33 +58,32 @@ def write_report(folder: Path, sides: Sequence[Side], findings: Sequence[Finding
     return ["check.json", "bad_files.csv", "worst.png"]
 
 
-def summary(sides: Sequence[Side], findings: Sequence[Finding]) -> dict[str, Any]:
-    """Plain values for `check.json`."""
-    counts = Counter((f.kind, f.side) for f in findings)
-    return {
-        "manifests": [{"path": side.name, "ears": len(side.manifest)} for side in sides],
-        "harmful": sum(map(is_harmful, findings)),
-        "kinds": {
-            kind: {
-                "meaning": about.meaning,
-                "harmful": about.harmful,
-                "counts": [counts[kind, number] for number in range(len(sides))],
-            }
-            for kind, about in KINDS.items()
-        },
-        "findings": [
-            {"kind": f.kind, "manifest": f.side, "row": f.row, "path": _path(sides, f), "detail": f.detail}
-            for f in findings
-        ],
-    }
+def write_cleaned(folder: Path, parts: Sequence[SplitPart], findings: Sequence[Finding]) -> list[Path]:
+    """Writes each manifest without its harmful samples to `folder/cleaned`, under the same name and in its format.
+
+    Raises:
+        ConfigError: Two manifests have the same name, or a cleaned one would replace one that was checked.
+        DataError: Nothing would be left.
+        RunError: The folder cannot be written.
+    """
+    targets = [folder / CLEANED / part.path.name for part in parts]
+    checked = {part.path.resolve() for part in parts}
+    if len(set(targets)) < len(targets) or checked & {target.resolve() for target in targets}:
+        raise ConfigError(f"`drop` would write one of {', '.join(map(str, targets))} twice. Give another `output`.")
+    bad = {(f.part, f.row) for f in findings if f.harmful}
+    for part, target in zip(parts, targets, strict=True):
+        kept = [row for row in range(len(part.manifest)) if (part.index, row) not in bad]
+        if not kept:
+            raise DataError(f"`drop` would leave nothing of {part.path}: all {len(part.manifest)} ears are harmful.")
+        chosen = part.manifest.subset(kept)
+        # relative paths are resolved against the folder of the new manifest
+        paths = [relative_posix(chosen.locate(i).absolute(), target.parent) for i in range(len(chosen))]
+        write_columns(target, replace(chosen, paths=paths), [part.facts[row].size for row in kept])
+    return targets
 
 
-def _path(sides: Sequence[Side], finding: Finding) -> str:
-    return "" if finding.row < 0 else sides[finding.side].manifest.paths[finding.row]
-
-
-def _worst(sides: Sequence[Side], findings: Sequence[Finding]) -> NDArray[np.uint8] | None:
-    """A row of crops for every kind that left something to see."""
+def _worst_sheet(parts: Sequence[SplitPart], findings: Sequence[Finding]) -> NDArray[np.uint8] | None:
+    """A row of crops, the most severe first, for every kind with pictures that can be shown."""
     by_kind: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         if finding.row >= 0:
@@ -117,41 +92,17 @@ def _worst(sides: Sequence[Side], findings: Sequence[Finding]) -> NDArray[np.uin
     with quiet_decoding():
         for kind, members in by_kind.items():
             members.sort(key=lambda item: -item.severity)
-            crops = [_crop(sides[f.side], f.row) for f in members[:SHEET_COLUMNS]]
-            if shown := [crop for crop in crops if crop is not None]:
-                rows.append((f"{kind}: {KINDS[kind].meaning} ({len(members)})", shown))
+            crops = [_read_crop(parts[f.part], f.row) for f in members[:SHEET_COLUMNS]]
+            if readable := [crop for crop in crops if crop is not None]:
+                rows.append((f"{kind}: {KINDS[kind].meaning} ({len(members)})", readable))
     return labeled_rows(rows, SHEET_SIDE) if rows else None
 
 
-def _crop(side: Side, row: int) -> NDArray[np.uint8] | None:
-    """The crop, or the whole picture where the box is what is wrong, or None."""
-    for box in (side.manifest.boxes[row], np.full(4, np.nan)):
+def _read_crop(part: SplitPart, row: int) -> NDArray[np.uint8] | None:
+    """The crop; the whole picture if the box is faulty; None if the picture is."""
+    for box in (part.manifest.boxes[row], np.full(4, np.nan)):
         try:
-            return read_crop(side.manifest.locate(row), box, SHEET_SIDE)
+            return read_crop(part.manifest.locate(row), box, SHEET_SIDE)
         except BadPictureError:
             continue
     return None
-
-
-def write_cleaned(folder: Path, sides: Sequence[Side], findings: Sequence[Finding]) -> list[Path]:
-    """Writes each manifest without its harmful samples to `folder/cleaned`, under its own name and in its format.
-
-    Raises:
-        ConfigError: two manifests have one name, or a cleaned one would replace one that was checked.
-        DataError: nothing would be left.
-        RunError: the folder cannot be written.
-    """
-    targets = [folder / CLEANED / Path(side.name).name for side in sides]
-    checked = {Path(side.name).resolve() for side in sides}
-    if len(set(targets)) < len(targets) or checked & {target.resolve() for target in targets}:
-        raise ConfigError(f"--drop would write one of {', '.join(map(str, targets))} twice. Give another --output.")
-    bad = {(f.side, f.row) for f in findings if is_harmful(f)}
-    for number, (side, target) in enumerate(zip(sides, targets, strict=True)):
-        kept = [row for row in range(len(side.manifest)) if (number, row) not in bad]
-        if not kept:
-            raise DataError(f"--drop would leave nothing of {side.name}: all of its {len(side.manifest)} ears are bad.")
-        chosen = side.manifest.subset(kept)
-        # relative paths start from where the new manifest lies
-        paths = [relative_posix(chosen.locate(i).absolute(), target.parent) for i in range(len(chosen))]
-        write_columns(target, replace(chosen, paths=paths), [side.facts[row].size for row in kept])
-    return targets

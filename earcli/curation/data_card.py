@@ -1,4 +1,4 @@
-"""The files that `ear prepare` leaves: manifests of both sides, what was left out, and a card that describes them."""
+"""Writes a prepared dataset: manifests of both parts, what was left out, and a data card."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.curation.prepare import Prepared, Wishes
-from earcli.curation.scan import Facts
+from earcli.curation.preparation import Prepared, PrepareOptions
+from earcli.curation.scan import PictureFacts
 from earcli.data.formats.columns import Columns
 from earcli.data.manifest import write_columns
 from earcli.data.uncached import crop_or_gray
 from earcli.files import relative_posix, write_csv
 from earcli.reporting.plots import labeled_rows, save_image
-from earcli.reporting.tables import markdown_table as table
+from earcli.reporting.tables import markdown_table
 
 SHEET_SIDE = 96
 SHEET_COLUMNS = 12
@@ -22,26 +22,26 @@ SHEET_ROWS = 3
 SHOWN = 30
 
 
-def write_prepared(folder: Path, final: Path, prepared: Prepared, wishes: Wishes) -> list[str]:
-    """Writes everything into `folder`, with picture paths relative to `final`, where it will lie.
+def write_prepared(folder: Path, final: Path, prepared: Prepared, options: PrepareOptions) -> list[str]:
+    """Writes everything into `folder`, with picture paths relative to `final`, the folder's later path.
 
     Returns:
         The names of the manifests.
     """
     names = []
-    for side, rows in (("train", np.flatnonzero(~prepared.held_out)), ("val", np.flatnonzero(prepared.held_out))):
+    for part, rows in (("train", np.flatnonzero(~prepared.held_out)), ("val", np.flatnonzero(prepared.held_out))):
         columns = _columns(prepared, rows, final)
         kinds = [".npy", ".csv"]
-        if columns.keypoints is not None or wishes.task != "teacher":
+        if columns.keypoints is not None or options.task != "teacher":
             kinds.append(".coco.json")
         for kind in kinds:
-            names.append(f"{side}_{wishes.task}{kind}")
+            names.append(f"{part}_{options.task}{kind}")
             write_columns(folder / names[-1], columns, [prepared.facts[row].size for row in rows])
     rows_out = ((item.path, item.source, item.reason) for item in prepared.left_out)
     write_csv(folder / "left_out.csv", ("path", "source", "reason"), rows_out)
-    save_image(folder / "contact_sheet.png", _contact_sheet(prepared, wishes.seed))
+    save_image(folder / "contact_sheet.png", _contact_sheet(prepared, options.seed))
     (folder / "data_card.md").write_text(
-        data_card(prepared, wishes, names), encoding="utf-8", errors="backslashreplace"
+        data_card(prepared, options, names), encoding="utf-8", errors="backslashreplace"
     )
     return names
 
@@ -63,8 +63,8 @@ def _columns(prepared: Prepared, rows: NDArray[np.int64], final: Path) -> Column
 def _contact_sheet(prepared: Prepared, seed: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
     rows = []
-    for title, side in (("train", ~prepared.held_out), ("validation", prepared.held_out)):
-        drawn = np.sort(rng.permutation(np.flatnonzero(side))[: SHEET_ROWS * SHEET_COLUMNS])
+    for title, part in (("train", ~prepared.held_out), ("validation", prepared.held_out)):
+        drawn = np.sort(rng.permutation(np.flatnonzero(part))[: SHEET_ROWS * SHEET_COLUMNS])
         chosen = [prepared.samples[index] for index in drawn]
         crops = [crop_or_gray(Path(sample.path), np.array(sample.box), SHEET_SIDE)[0] for sample in chosen]
         rows += [
@@ -74,49 +74,54 @@ def _contact_sheet(prepared: Prepared, seed: int) -> NDArray[np.uint8]:
     return labeled_rows(rows, SHEET_SIDE)
 
 
-def data_card(prepared: Prepared, wishes: Wishes, names: Sequence[str]) -> str:
-    """Markdown that says what the set holds, where it came from, and how it was divided."""
-    sides = {"train": np.flatnonzero(~prepared.held_out), "validation": np.flatnonzero(prepared.held_out)}
+def data_card(prepared: Prepared, options: PrepareOptions, names: Sequence[str]) -> str:
+    """Markdown that describes the dataset: contents, sources, split."""
+    rows_of = {"train": np.flatnonzero(~prepared.held_out), "validation": np.flatnonzero(prepared.held_out)}
     samples, facts = prepared.samples, prepared.facts
     counted = {
-        "ears": {side: len(rows) for side, rows in sides.items()},
-        "picture files": {side: len({samples[r].path for r in rows}) for side, rows in sides.items()},
-        "people known": {side: len({samples[r].subject for r in rows} - {""}) for side, rows in sides.items()},
-        "with key points": {side: sum(samples[r].keypoints is not None for r in rows) for side, rows in sides.items()},
+        "ears": {part: len(rows) for part, rows in rows_of.items()},
+        "picture files": {part: len({samples[r].path for r in rows}) for part, rows in rows_of.items()},
+        "known people": {part: len({samples[r].subject for r in rows} - {""}) for part, rows in rows_of.items()},
+        "with keypoints": {part: sum(samples[r].keypoints is not None for r in rows) for part, rows in rows_of.items()},
     }
     layouts = Counter(sample.keypoints.names for sample in samples if sample.keypoints)
     largest = int(np.unique(prepared.groups, return_counts=True)[1].max())
     parts = [
         "# Data card\n",
-        f"Prepared for the task *{wishes.task}*: {', '.join(f'`{name}`' for name in names)}.\n",
-        table(["", *sides], ([what, *by_side.values()] for what, by_side in counted.items())),
-        f"## How it was divided\n\nA share of {wishes.split:g} trains, drawn with seed {wishes.seed}. "
-        f"Ears of one subject ({prepared.subjects} are known), of one file, and ears that look the same "
-        f"({prepared.lookalikes} look like another) stay on one side; the largest such group has {largest} ears.\n",
+        f"Prepared for the task *{options.task}*: {', '.join(f'`{name}`' for name in names)}.\n",
+        markdown_table(["", *rows_of], ([what, *by_part.values()] for what, by_part in counted.items())),
+        f"## Split\n\nA fraction of {options.split:g} is for training, with seed {options.seed}. "
+        f"Ears of one subject ({prepared.subjects} known), of one file, and near-duplicates "
+        f"({prepared.lookalikes} ears) stay in one part; the largest such group has {largest} ears.\n",
         "## Sizes\n",
         _sizes(facts),
         "## Files\n",
-        table(["format", "ears"], Counter(fact.format for fact in facts).most_common()),
-        f"{sum(fact.orientation != 1 for fact in facts)} are turned by their EXIF tag; boxes are in upright pixels.\n",
+        markdown_table(["format", "ears"], Counter(fact.format for fact in facts).most_common()),
+        f"{sum(fact.orientation != 1 for fact in facts)} are rotated by their EXIF tag; boxes are in upright pixels.\n",
         "## Sources\n",
         _first(["source", "ears"], sorted(Counter(sample.source for sample in samples).items())),
     ]
     if layouts:
-        parts += ["## Key points\n", table(["points", "ears"], [(", ".join(k), n) for k, n in layouts.most_common()])]
+        parts += [
+            "## Keypoints\n",
+            markdown_table(["points", "ears"], [(", ".join(k), n) for k, n in layouts.most_common()]),
+        ]
     parts += [f"## Left out\n\n{len(prepared.left_out)}; `left_out.csv` lists them all.\n"]
     if prepared.left_out:
-        parts.append(_first(["what", "why"], [(item.path or item.source, item.reason) for item in prepared.left_out]))
-    return "\n".join([*parts, "## Some of them\n", "![ears of both sides](contact_sheet.png)\n"])
+        parts.append(
+            _first(["item", "reason"], [(item.path or item.source, item.reason) for item in prepared.left_out])
+        )
+    return "\n".join([*parts, "## Examples\n", "![ears of both parts](contact_sheet.png)\n"])
 
 
-def _sizes(facts: Iterable[Facts]) -> str:
+def _sizes(facts: Iterable[PictureFacts]) -> str:
     crops = np.array([fact.crop for fact in facts])
     rows = []
     for name, values in (("width", crops[:, 0]), ("height", crops[:, 1]), ("shorter side", crops.min(1))):
         rows.append((name, values.min(), f"{np.median(values):g}", values.max()))
-    return table(["crop, pixels", "least", "median", "most"], rows)
+    return markdown_table(["crop, pixels", "minimum", "median", "maximum"], rows)
 
 
 def _first(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    shown = table(header, rows[:SHOWN])
+    shown = markdown_table(header, rows[:SHOWN])
     return shown if len(rows) <= SHOWN else f"{shown}\nand {len(rows) - SHOWN} more.\n"

@@ -1,4 +1,4 @@
-"""What several sources say about one picture, made into one list of ears."""
+"""Merges the samples that several sources have of one picture."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.curation.sources import LeftOut, Sample
+from earcli.curation.box_geometry import box_iou, format_box
+from earcli.curation.left_out import LeftOut
+from earcli.curation.sources import Sample
 
 SAME_BOX = 0.9
 SAME_DERIVED_BOX = 0.5
@@ -16,15 +18,15 @@ SAME_DERIVED_BOX = 0.5
 class _Ear:
     sample: Sample
     box: NDArray[np.float64]  # NaN: the whole picture
-    derived: bool  # from key points, so that another source's box may differ
+    derived: bool  # from keypoints, so that another source's box may differ
 
 
 def merge(samples: Iterable[Sample]) -> tuple[list[Sample], list[LeftOut]]:
     """One sample per ear, in the order of paths and boxes.
 
-    Boxes of two sources are of one ear when their intersection over union is 0.9 or more, 0.5 when one of them was
-    made from key points. A source that knows fewer ears of a picture than another is no contradiction; two that each
-    know one that the other does not, or that name different subjects, are, and the picture is left out.
+    Boxes of two sources are the same ear if their intersection over union is 0.9 or more, or 0.5 if one comes from
+    keypoints. A source may have fewer ears of a picture than another. Two sources that each have an ear that the other
+    lacks, or that name different subjects, contradict each other, and the picture is left out.
     """
     by_picture: dict[str, dict[str, list[Sample]]] = {}
     for sample in samples:
@@ -59,16 +61,17 @@ def _merge_picture(sources: Sequence[Sequence[Sample]]) -> list[_Ear]:
         if boxed_old and boxed_new:
             a, b = ears[boxed_old[0]], new[boxed_new[0]]
             raise ValueError(
-                f"{a.sample.source} has an ear at {_show(a)}, {b.sample.source} has none there but one at {_show(b)}"
+                f"{a.sample.source} has an ear at {format_box(a.box)}, {b.sample.source} has none there but one at "
+                f"{format_box(b.box)}"
             )
         for i, j in pairs:
             ears[i] = _join(ears[i], new[j])
         ears += [ear for j, ear in enumerate(new) if j not in matched_new]
-    return _settle(ears)
+    return _resolve(ears)
 
 
-def _settle(ears: list[_Ear]) -> list[_Ear]:
-    """Drops "the whole picture" where boxes are known, and gives a single name to all."""
+def _resolve(ears: list[_Ear]) -> list[_Ear]:
+    """Drops whole pictures where boxes are known, and gives the only subject name to all ears."""
     subjects = sorted({ear.sample.subject for ear in ears} - {""})
     whole = [ear for ear in ears if np.isnan(ear.box[0])]
     boxed = [ear for ear in ears if not np.isnan(ear.box[0])]
@@ -92,21 +95,11 @@ def _matches(old: Sequence[_Ear], new: Sequence[_Ear]) -> list[tuple[int, int]]:
     for j, b in enumerate(new):
         for i, a in enumerate(old):
             wanted = SAME_DERIVED_BOX if a.derived or b.derived else SAME_BOX
-            if i not in taken and overlap(a.box, b.box) >= wanted:
+            if i not in taken and box_iou(a.box, b.box) >= wanted:
                 pairs.append((i, j))
                 taken.add(i)
                 break
     return pairs
-
-
-def overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Intersection over union of two boxes of x, y, width, height; 0 when one is not finite or has no area."""
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        return 0.0
-    sides = np.minimum(a[:2] + a[2:], b[:2] + b[2:]) - np.maximum(a[:2], b[:2])
-    inner = float(np.prod(np.maximum(sides, 0)))
-    union = float(a[2] * a[3] + b[2] * b[3]) - inner
-    return inner / union if union > 0 else 0.0
 
 
 def _join(a: _Ear, b: _Ear) -> _Ear:
@@ -117,7 +110,3 @@ def _join(a: _Ear, b: _Ear) -> _Ear:
     points = base.sample.keypoints or other.sample.keypoints
     sample = replace(base.sample, subject=one or two, keypoints=points)
     return _Ear(sample, base.box, base.derived)
-
-
-def _show(ear: _Ear) -> str:
-    return "[" + ", ".join(f"{value:g}" for value in ear.box) + "]"

@@ -1,4 +1,4 @@
-"""From whatever a person has to a set that can be trained on."""
+"""Collects, scans, filters and splits samples into a dataset."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.curation.boxes import looks_like_corners, overhang
-from earcli.curation.duplicates import equal_values, groups, near_duplicates
+from earcli.curation.box_geometry import clip_box, looks_like_corners, overhang
+from earcli.curation.duplicates import connect_equal, find_near_duplicates, label_groups
+from earcli.curation.left_out import LeftOut
 from earcli.curation.merge import merge
-from earcli.curation.scan import Facts, scan
-from earcli.curation.sources import LeftOut, Sample, find, subject_rule
+from earcli.curation.scan import PictureFacts, scan
+from earcli.curation.sources import Sample, collect_samples, subject_rule
 from earcli.curation.split import split_groups
 from earcli.data.cache import Progress
 from earcli.errors import ConfigError, DataError
@@ -23,20 +24,20 @@ MAX_OVERHANG = 0.5
 
 @dataclass(frozen=True)
 class Prepared:
-    """A set, divided.
+    """A dataset and its split.
 
     Attributes:
         samples: the ears, in the order of paths and boxes.
         facts: of each.
         held_out: (N,) True for validation.
-        left_out: what was not used, and why.
-        groups: (N,) ears of one group belong together: same file, same subject, or they look the same.
-        subjects: how many people are known.
-        lookalikes: how many ears look like another one.
+        left_out: what is excluded, and why.
+        groups: (N,) the group of each ear: same file, same subject, or near-duplicates.
+        subjects: number of known people.
+        lookalikes: number of ears with a near-duplicate.
     """
 
     samples: list[Sample]
-    facts: list[Facts]
+    facts: list[PictureFacts]
     held_out: NDArray[np.bool_]
     left_out: list[LeftOut]
     groups: NDArray[np.int64]
@@ -45,11 +46,11 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """How a set is to be prepared; the attributes are the flags of `ear prepare`.
+class PrepareOptions:
+    """The options of `earcli.prepare`.
 
     Raises:
-        ConfigError: a value that a flag cannot have.
+        ConfigError: an option has an invalid value.
     """
 
     task: str = "teacher"
@@ -61,56 +62,69 @@ class Wishes:
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
-            raise ConfigError(f"--task must be one of {', '.join(TASKS)}, got {self.task!r}.")
+            raise ConfigError(f"`task` must be one of {', '.join(TASKS)}, got {self.task!r}.")
         if not 0 < self.split < 1:
-            raise ConfigError(f"--split must be more than 0 and less than 1, got {self.split:g}.")
+            raise ConfigError(f"`split` must be more than 0 and less than 1, got {self.split:g}.")
         if self.root_dir is not None and not self.root_dir.is_dir():
-            raise ConfigError(f"--root-dir {self.root_dir} is no folder. Give the folder that paths start from.")
+            raise ConfigError(
+                f"`root_dir` {self.root_dir} is not a folder. Give the folder that paths are resolved against."
+            )
 
 
-def prepare(
-    sources: Sequence[Path], wishes: Wishes, progress: Progress | None = None, notes: Path | None = None
+def prepare_dataset(
+    sources: Sequence[Path], options: PrepareOptions, progress: Progress | None = None, scan_log: Path | None = None
 ) -> Prepared:
-    """Finds, opens, sorts out and divides; writes nothing but `notes` (see `scan`).
+    """Collects, scans, filters and splits samples; writes nothing but the scan log.
+
+    Args:
+        sources: folders, or annotation files.
+        options: see `earcli.prepare`.
+        progress: called while pictures are opened.
+        scan_log: see `scan`.
 
     Raises:
-        ConfigError: `--subject` is no rule.
-        DataError: no picture was found, none can be used, or all belong together.
-        RunError: `notes` cannot be written.
+        ConfigError: `subject` is not a rule.
+        DataError: no picture was found, none can be used, or all are related.
+        RunError: `scan_log` cannot be written.
     """
-    found = find(sources, subject_rule(wishes.subject), wishes.root_dir)
-    samples, disputed = merge(found.samples)
-    left_out = [*found.left_out, *disputed]
-    samples = _fit_for(wishes.task, samples, left_out)
+    contents = collect_samples(sources, subject_rule(options.subject), options.root_dir)
+    samples, contradictory = merge(contents.samples)
+    left_out = [*contents.left_out, *contradictory]
+    samples = _fit_for(options.task, samples, left_out)
     boxes = np.array([sample.box for sample in samples]).reshape(-1, 4)
-    facts = scan([Path(s.path) for s in samples], boxes, wishes.num_workers, progress, notes)
+    facts = scan([Path(s.path) for s in samples], boxes, options.num_workers, progress, scan_log)
     kept = _usable(samples, facts, left_out)
     if not kept:
         reasons = "; ".join(f"{reason} ({n})" for reason, n in Counter(item.reason for item in left_out).most_common(3))
-        raise DataError(f"None of {len(samples)} ears can be used for --task {wishes.task}: {reasons or 'none found'}.")
-    samples, facts = [_cut(samples[i], facts[i].size) for i in kept], [facts[i] for i in kept]
-    alike = near_duplicates(facts)
+        raise DataError(
+            f"None of {len(samples)} ears can be used for `task` {options.task}: {reasons or 'none found'}."
+        )
+    samples, facts = (
+        [replace(samples[i], box=clip_box(samples[i].box, facts[i].size)) for i in kept],
+        [facts[i] for i in kept],
+    )
+    alike = find_near_duplicates(facts)
     known = [sample.subject for sample in samples]
-    files = equal_values(fact.checksum for fact in facts)
-    labels = groups(len(samples), [alike, equal_values(known), files])
-    held_out = split_groups(labels, wishes.split, wishes.seed)
+    files = connect_equal(fact.checksum for fact in facts)
+    labels = label_groups(len(samples), [alike, connect_equal(known), files])
+    held_out = split_groups(labels, options.split, options.seed)
     return Prepared(samples, facts, held_out, left_out, labels, len({*known} - {""}), len(np.unique(alike)))
 
 
 def _fit_for(task: str, samples: list[Sample], left_out: list[LeftOut]) -> list[Sample]:
-    """The samples that have what a task needs."""
+    """The samples with the labels that a task needs."""
     if task == "teacher":
         return samples
     if task == "detector":
-        fit, reason = [not np.isnan(s.box[0]) for s in samples], "no box, which --task detector needs"
+        fit, reason = [not np.isnan(s.box[0]) for s in samples], "no box, which the task detector needs"
     else:
-        fit, reason = [s.keypoints is not None for s in samples], "no key points, which --task landmarks needs"
+        fit, reason = [s.keypoints is not None for s in samples], "no keypoints, which the task landmarks needs"
     left_out += [LeftOut(s.label, s.source, reason) for s, ok in zip(samples, fit, strict=True) if not ok]
     return [s for s, ok in zip(samples, fit, strict=True) if ok]
 
 
-def _usable(samples: Sequence[Sample], facts: Sequence[Facts], left_out: list[LeftOut]) -> list[int]:
-    """The samples that can be read and are there for the first time."""
+def _usable(samples: Sequence[Sample], facts: Sequence[PictureFacts], left_out: list[LeftOut]) -> list[int]:
+    """The samples that can be read and are not exact duplicates."""
     kept = []
     first: dict[tuple[str, tuple[str, ...]], int] = {}
     for index, (sample, fact) in enumerate(zip(samples, facts, strict=True)):
@@ -130,14 +144,3 @@ def _usable(samples: Sequence[Sample], facts: Sequence[Facts], left_out: list[Le
             continue
         left_out.append(LeftOut(sample.label, sample.source, reason))
     return kept
-
-
-def _cut(sample: Sample, size: tuple[int, int]) -> Sample:
-    """The part of a box that lies in the picture, which is what is cropped anyway."""
-    if np.isnan(sample.box[0]):
-        return sample
-    x, y, width, height = sample.box
-    left, top = max(x, 0.0), max(y, 0.0)
-    right, bottom = min(x + width, float(size[0])), min(y + height, float(size[1]))
-    inside = (left, top) == (x, y) and (right, bottom) == (x + width, y + height)
-    return sample if inside else replace(sample, box=(left, top, right - left, bottom - top))

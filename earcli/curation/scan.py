@@ -1,4 +1,4 @@
-"""What is known about every sample after opening its picture once: size, checksum, hashes, sharpness."""
+"""Opens each sample's picture once and measures it: size, checksum, hashes, sharpness."""
 
 import base64
 import hashlib
@@ -21,22 +21,22 @@ from earcli.errors import RunError
 from earcli.untrusted.files import check_regular_file
 
 VERSION = 1
-NOTE_BYTES = 64 << 10
+LOG_LINE_BYTES = 64 << 10
 CHUNK = 256
-THUMBNAIL = 32
+THUMBNAIL_SIDE = 32
 SHARPNESS_SIDE = 64
 SHARPNESS_BLUR = 2
 
 
 @dataclass(frozen=True)
-class Facts:
-    """One sample, as its file is. What could not be found out is "", 0 or (0, 0).
+class PictureFacts:
+    """Measurements of one sample. What could not be measured is "", 0 or (0, 0).
 
     Attributes:
         fault: the kind of `BadPictureError` that reading the crop raised, or "".
         detail: its message.
         checksum: SHA-256 of the file.
-        format: what the content is ("JPEG"), whatever the name says.
+        format: of the content ("JPEG"), independent of the name.
         orientation: the EXIF tag; 1 is upright.
         size: width and height of the upright picture in pixels.
         crop: width and height of the crop in pixels, cut at the picture's borders.
@@ -60,33 +60,33 @@ class Facts:
     thumbnail: str = ""
 
 
-NOTHING = Facts()
+NOTHING = PictureFacts()
 
 
-def examine(path: Path, box: NDArray[np.float64]) -> Facts:
-    """Opens one sample's picture; never raises for what a file may hold."""
+def examine(path: Path, box: NDArray[np.float64]) -> PictureFacts:
+    """Measures one sample; never raises because of a file's content."""
     known: dict[str, Any] = {}
     try:
         check_regular_file(path, MAX_BYTES)
         with path.open("rb") as file:
             known["checksum"] = hashlib.file_digest(file, "sha256").hexdigest()
     except (FileNotFoundError, ValueError):
-        return Facts("missing", "no such file")
+        return PictureFacts("missing", "no such file")
     except OSError as error:
-        return Facts("unreadable", f"unreadable ({error.strerror})")
+        return PictureFacts("unreadable", f"unreadable ({error.strerror})")
     try:
         image = read_picture(path)
         known["format"], known["orientation"] = read_header(path)
         known["size"] = image.size
-        known |= _look(crop_picture(image, box))
+        known |= _measure(crop_picture(image, box))
     except BadPictureError as error:
-        return Facts(error.kind, str(error), **known)
-    return Facts(**known)
+        return PictureFacts(error.kind, str(error), **known)
+    return PictureFacts(**known)
 
 
-def _look(crop: Image.Image) -> dict[str, Any]:
+def _measure(crop: Image.Image) -> dict[str, Any]:
     gray = crop.convert("L")
-    thumbnail = gray.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
+    thumbnail = gray.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR)
     return {
         "crop": crop.size,
         "contrast": round(float(np.asarray(gray).std()), 3),
@@ -102,19 +102,20 @@ def _hash(gray: Image.Image) -> int:
 
 
 def sharpness(gray: Image.Image) -> float:
-    """1 − the blur measure of Crete et al., "The blur effect" (2007), at 64×64 pixels, about what a teacher sees.
+    """1 − the blur measure of Crete et al., "The blur effect" (2007), at 64×64 pixels, about the resolution of a
+    teacher.
 
-    A picture is blurred once more, with a box of 5 pixels; a sharp one loses much of its differences between
-    neighbors, a blurred one next to nothing. The share that is lost, in the direction that loses less.
+    The picture is blurred with a box of 5 pixels. A sharp picture loses much of the differences between neighboring
+    pixels, a blurred one almost nothing. Returns the fraction lost, in the direction that loses less.
     """
     small = gray.resize((SHARPNESS_SIDE, SHARPNESS_SIDE), Image.Resampling.BILINEAR)
-    shares = []
+    fractions = []
     for axis, radius in ((1, (SHARPNESS_BLUR, 0)), (0, (0, SHARPNESS_BLUR))):
         before = np.abs(np.diff(np.asarray(small, dtype=np.float32), axis=axis))
         blurred = small.filter(ImageFilter.BoxBlur(radius))
         after = np.abs(np.diff(np.asarray(blurred, dtype=np.float32), axis=axis))
-        shares.append(np.maximum(before - after, 0).sum() / max(before.sum(), 1e-6))
-    return float(min(shares))
+        fractions.append(np.maximum(before - after, 0).sum() / max(before.sum(), 1e-6))
+    return float(min(fractions))
 
 
 def scan(
@@ -122,26 +123,27 @@ def scan(
     boxes: NDArray[np.float64],
     workers: int,
     progress: Progress | None = None,
-    notes: Path | None = None,
-) -> list[Facts]:
-    """Examines every sample, in parallel.
+    scan_log: Path | None = None,
+) -> list[PictureFacts]:
+    """Measures every sample, in parallel.
 
     Args:
-        paths: a file a sample.
+        paths: one file per sample.
         boxes: (N, 4) of x, y, width, height in pixels; NaN for the whole picture.
         workers: threads.
-        notes: file in which results are noted as they come; a scan that was killed goes on from there. A note counts
-            as long as path, size, time and box are the same.
+        progress: called after each chunk.
+        scan_log: file to which results are appended as they come, so that a killed scan continues from there. An entry
+            is valid while path, size, modification time and box are unchanged.
 
     Raises:
-        RunError: `notes` cannot be written.
+        RunError: `scan_log` cannot be written.
     """
     keys = [_key(path, box) for path, box in zip(paths, boxes, strict=True)]
-    known = _read_notes(notes)
+    known = _read_log(scan_log)
     todo = [index for index, key in enumerate(keys) if key not in known]
     try:
-        with quiet_decoding(), ThreadPoolExecutor(workers) as pool, _append(notes) as file:
-            # Pillow and hashlib let go of the interpreter lock
+        with quiet_decoding(), ThreadPoolExecutor(workers) as pool, _open_log(scan_log) as file:
+            # Pillow and hashlib release the GIL
             for start in range(0, len(todo), CHUNK):
                 chunk = todo[start : start + CHUNK]
                 for index, facts in zip(chunk, pool.map(lambda i: examine(paths[i], boxes[i]), chunk), strict=True):
@@ -151,7 +153,7 @@ def scan(
                 if progress is not None:
                     progress("opening pictures", len(paths) - len(todo) + start + len(chunk), len(paths))
     except OSError as error:
-        raise RunError(f"{notes} cannot be written ({error.strerror}). Give another --output.") from error
+        raise RunError(f"{scan_log} cannot be written ({error.strerror}). Give another folder.") from error
     return [known[key] for key in keys]
 
 
@@ -164,26 +166,26 @@ def _key(path: Path, box: NDArray[np.float64]) -> str:
     return f"{VERSION} {path} {stamp} {box.tolist()}"
 
 
-def _append(notes: Path | None) -> IO[str]:
-    if notes is None:
+def _open_log(scan_log: Path | None) -> IO[str]:
+    if scan_log is None:
         return Path(os.devnull).open("w", encoding="utf-8")
-    notes.parent.mkdir(parents=True, exist_ok=True)
-    file = notes.open("a", encoding="utf-8")
-    file.write("\n")  # ends the line in which a scan was killed
+    scan_log.parent.mkdir(parents=True, exist_ok=True)
+    file = scan_log.open("a", encoding="utf-8")
+    file.write("\n")  # ends the incomplete line of a killed scan
     return file
 
 
-def _read_notes(notes: Path | None) -> dict[str, Facts]:
-    known: dict[str, Facts] = {}
-    if notes is None or not notes.is_file():
+def _read_log(scan_log: Path | None) -> dict[str, PictureFacts]:
+    known: dict[str, PictureFacts] = {}
+    if scan_log is None or not scan_log.is_file():
         return known
-    with notes.open("rb") as file:
-        while line := file.readline(NOTE_BYTES):
+    with scan_log.open("rb") as file:
+        while line := file.readline(LOG_LINE_BYTES):
             try:
                 key, values = json.loads(line)
-                facts = Facts(**{**values, "size": tuple(values["size"]), "crop": tuple(values["crop"])})
+                facts = PictureFacts(**{**values, "size": tuple(values["size"]), "crop": tuple(values["crop"])})
                 if all(type(value) is type(getattr(NOTHING, name)) for name, value in vars(facts).items()):
                     known[key] = facts
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                continue  # empty, or the line in which a scan was killed
+                continue  # empty, or the incomplete line of a killed scan
     return known

@@ -1,4 +1,4 @@
-"""Finding samples: folders, annotation files and lists, mixed, of whatever layout."""
+"""Collects samples from folders, annotation files and manifests in any mixture."""
 
 import os
 import re
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from earcli.curation.left_out import LeftOut
 from earcli.data.formats.columns import Columns, Keypoints
 from earcli.data.formats.pts import read_pts
 from earcli.data.images import SUFFIXES
@@ -17,17 +18,17 @@ ANNOTATIONS = ("*.npy", "*_annotations.csv", "*.coco.json")
 WHOLE = (float("nan"),) * 4
 
 SubjectRule = Callable[[str], str]
-"""From a picture's path below its source, with slashes, to a subject; "" where none is known."""
+"""Maps a picture's path relative to its source, with slashes, to a subject; "" where unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One ear as one source describes it.
+    """One ear as described by one source.
 
     Attributes:
         path: absolute.
-        label: the path from the source's own name on, for people.
-        box: x, y, width, height in pixels; NaN where the source names none.
+        label: the path from the source's own name on, for display.
+        box: x, y, width, height in pixels; NaN where the source has none.
     """
 
     path: str
@@ -38,23 +39,14 @@ class Sample:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A picture, or a row, that is not used, and why."""
-
-    path: str
-    source: str
-    reason: str
-
-
 @dataclass
-class Found:
-    """What the sources hold.
+class SourceContents:
+    """The contents of all sources.
 
     Attributes:
-        samples: everything that any source says, in the order of the sources.
+        samples: the samples of every source, in the order of the sources.
         left_out: what cannot be used.
-        extensions: of every file that was seen.
+        extensions: number of files by extension.
     """
 
     samples: list[Sample] = field(default_factory=list)
@@ -63,7 +55,7 @@ class Found:
 
 
 def subject_rule(text: str) -> SubjectRule:
-    """The rule that `--subject` means: `none`, `folder`, or a regular expression whose first group is the subject.
+    """Parses a rule: `none`, `folder`, or a regular expression whose first group is the subject.
 
     Raises:
         ConfigError: the expression is not valid, or has no group.
@@ -75,9 +67,9 @@ def subject_rule(text: str) -> SubjectRule:
     try:
         pattern = re.compile(text)
     except re.error as error:
-        raise ConfigError(f"--subject {text!r} is no regular expression ({error}). Give folder or none.") from error
+        raise ConfigError(f"`subject` {text!r} is not a regular expression ({error}). Give folder or none.") from error
     if not pattern.groups:
-        raise ConfigError(f"--subject {text!r} has no group. Put the subject in brackets: '([0-9]+)_'.")
+        raise ConfigError(f"`subject` {text!r} has no group. Put the subject in parentheses: '([0-9]+)_'.")
 
     def rule(path: str) -> str:
         match = pattern.search(path)
@@ -86,53 +78,58 @@ def subject_rule(text: str) -> SubjectRule:
     return rule
 
 
-def find(sources: Sequence[Path], rule: SubjectRule, root_dir: Path | None = None) -> Found:
+def collect_samples(sources: Sequence[Path], rule: SubjectRule, root_dir: Path | None = None) -> SourceContents:
     """Collects the samples of every source.
 
     Args:
-        root_dir: folder that paths in annotations start from and may not leave; None means the annotation's own folder
-            to start from, and its source to stay in.
+        sources: folders, or annotation files.
+        rule: how subjects are derived from paths.
+        root_dir: folder that paths in annotations are resolved against and must not leave. For None they are resolved
+            against the annotation's own folder and must not leave their source.
 
     Raises:
-        DataError: a source does not exist, or there is no picture in any.
+        DataError: a source does not exist, or no source has a picture.
     """
-    found = Found()
+    contents = SourceContents()
     for source in sources:
         if not source.exists():
             raise DataError(f"{source} does not exist. Give folders of pictures, or .npy, .csv and COCO .json files.")
-        _Reading(source, rule, root_dir, found).read()
-    if not found.samples:
-        seen = ", ".join(f"{ext} ({n})" for ext, n in found.extensions.most_common(8)) or "no files"
-        why = f" First of {len(found.left_out)} reasons: {found.left_out[0].reason}." if found.left_out else ""
+        _SourceReader(source, rule, root_dir, contents).read()
+    if not contents.samples:
+        extensions = ", ".join(f"{ext} ({n})" for ext, n in contents.extensions.most_common(8)) or "no files"
+        left_out = contents.left_out
+        reason = f" First of {len(left_out)} reasons: {left_out[0].reason}." if left_out else ""
         raise DataError(
-            f"No picture found in {', '.join(map(str, sources))}: looked for {' '.join(SUFFIXES)} and "
-            f"{' '.join(ANNOTATIONS)}, saw {seen}.{why}"
+            f"No picture found in {', '.join(map(str, sources))}: expected {' '.join(SUFFIXES)} and "
+            f"{' '.join(ANNOTATIONS)}, found {extensions}.{reason}"
         )
-    return found
+    return contents
 
 
 def _walk(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[str]:
-    """Every file below, sorted, hidden ones apart. Links are followed; a folder is entered once."""
+    """Every file below a folder, sorted, without hidden ones. Links are followed; a folder is entered once."""
     entered = set()
-    for place, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
-        status = Path(place).stat()
+    for path, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
+        status = Path(path).stat()
         if (status.st_dev, status.st_ino) in entered:
             folders.clear()
             continue
         entered.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (f"{place}{os.sep}{name}" for name in sorted(names) if not name.startswith("."))
+        yield from (f"{path}{os.sep}{name}" for name in sorted(names) if not name.startswith("."))
 
 
-class _Reading:
-    """One source, while it is read."""
+class _SourceReader:
+    """Reads one source into the contents of all."""
 
-    def __init__(self, source: Path, rule: SubjectRule, root_dir: Path | None, found: Found) -> None:
+    def __init__(self, source: Path, rule: SubjectRule, root_dir: Path | None, contents: SourceContents) -> None:
         self.folder = (source if source.is_dir() else source.parent).resolve()
         self.named_by_user = not source.is_dir()
-        self.rule, self.found = rule, found
+        self.rule, self.contents = rule, contents
         self.root_dir = None if root_dir is None else root_dir.resolve()
-        self.files = [str(self.folder / source.name)] if self.named_by_user else list(_walk(self.folder, self._blind))
+        self.files = (
+            [str(self.folder / source.name)] if self.named_by_user else list(_walk(self.folder, self._unreadable))
+        )
         self.pictures = [name for name in self.files if name.lower().endswith(SUFFIXES)]
         self.by_name: dict[str, list[str]] = defaultdict(list)
         self.by_stem: dict[str, list[str]] = defaultdict(list)
@@ -141,10 +138,10 @@ class _Reading:
             self.by_stem[name.rpartition(".")[0]].append(name)
 
     def read(self) -> None:
-        """Reads annotation files first: a picture that one of them names is not taken whole besides."""
-        self.found.extensions.update(Path(name).suffix.lower() or "none" for name in self.files)
+        """Reads annotations first: a picture that one of them names is not added as a whole picture as well."""
+        self.contents.extensions.update(Path(name).suffix.lower() or "none" for name in self.files)
         annotated: set[str] = set()
-        governed: dict[str, str] = {}  # why the other pictures of a folder are no whole ears
+        governed: dict[str, str] = {}  # why the other pictures of a folder are not whole ears
         for path in map(Path, self.files):
             if path.suffix.lower() == ".pts":
                 annotated |= self._points(path)
@@ -164,22 +161,22 @@ class _Reading:
                 self._add(name, WHOLE, "", None, self._label(folder))
 
     def _label(self, path: str) -> str:
-        """How a file is called in what is written: from the source's own name on, with slashes."""
+        """The path of a file from the source's own name on, with slashes."""
         return os.path.relpath(path, self.folder.parent).replace(os.sep, "/")
 
-    def _blind(self, error: OSError) -> None:
+    def _unreadable(self, error: OSError) -> None:
         self._leave_out(self._label(str(error.filename)), "", f"cannot be read ({error.strerror})")
 
     def _add(self, path: str, box: Sequence[float], subject: str, points: Keypoints | None, source: str) -> None:
         inside = os.path.relpath(path, self.folder).replace(os.sep, "/")
         label = self._label(path)
-        self.found.samples.append(Sample(path, label, tuple(box), subject or self.rule(inside), points, source))
+        self.contents.samples.append(Sample(path, label, tuple(box), subject or self.rule(inside), points, source))
 
     def _leave_out(self, path: str, source: str, reason: str) -> None:
-        self.found.left_out.append(LeftOut(path, source, reason))
+        self.contents.left_out.append(LeftOut(path, source, reason))
 
     def _annotations(self, file: Path) -> set[str] | None:
-        """Adds the samples of a file; returns the pictures that it names, or None when it cannot be read."""
+        """Adds the samples of an annotation file; returns the pictures that it names, or None if it cannot be read."""
         label = self._label(str(file))
         try:
             columns = read_columns(file, lambda reason: self._leave_out("", label, reason))
@@ -204,23 +201,23 @@ class _Reading:
         self._add(path, columns.boxes[row].tolist(), subject, points, source or label)
 
     def _resolve(self, file: Path, name: str) -> str:
-        """The picture that an annotation names: beside it, else the only one of that name in the source."""
+        """The picture that an annotation names: relative to it, or else the only one of that name in the source."""
         start, fence = (self.root_dir, self.root_dir) if self.root_dir else (file.parent, self.folder)
         path = os.path.normpath(start / name)
         if os.path.commonpath([fence, path]) != str(fence):
-            raise ValueError(f"the path leaves {fence}; give --root-dir if that is meant")
+            raise ValueError(f"the path leaves {fence}; give `root_dir` if that is intended")
         try:
             if Path(path).is_file():
                 return path
         except (OSError, ValueError) as error:
-            raise ValueError("the path is no file name") from error
+            raise ValueError("the path is not a file name") from error
         same = self.by_name.get(name.replace("\\", "/").rpartition("/")[2], [])
         if len(same) != 1:
-            raise ValueError(f"not beside it, and {len(same)} pictures have that name" if same else "no such file")
+            raise ValueError(f"no such file, and {len(same)} pictures have that name" if same else "no such file")
         return same[0]
 
     def _points(self, file: Path) -> set[str]:
-        """Adds the picture beside a `.pts`, and returns it, usable or not."""
+        """Adds the picture beside a `.pts` file, and returns it, usable or not."""
         label = self._label(str(file))
         beside = self.by_stem.get(str(file.with_suffix("")), [])
         if not beside:
