@@ -3,7 +3,6 @@
 import os
 import sys
 from importlib import import_module
-from pathlib import Path
 from shutil import get_terminal_size
 from typing import Annotated, Literal
 
@@ -51,8 +50,6 @@ def _root(
 
 
 for _name in COMMANDS:
-    if not (Path(__file__).parent / f"{_name}.py").exists():
-        continue  # TEMPORARY: not converted yet
     _command = getattr(import_module(f"earcli.cli.{_name}"), _name)
     if _name.startswith("bench_"):
         bench.command(_name.removeprefix("bench_"))(_command)
