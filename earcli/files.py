@@ -53,7 +53,8 @@ def atomic_folder(folder: Path, replaces: Collection[str] | None = None) -> Iter
     """
     check_replaceable(folder, replaces)
     with _temporary_folder(folder) as temporary:
-        new, old = temporary / folder.absolute().name, temporary / ".old"
+        new = temporary / folder.absolute().name
+        old = temporary.with_suffix(".old")  # beside `temporary`, so that it survives if it cannot be moved back
         new.mkdir()
         yield new
         _fsync_tree(new)
@@ -66,6 +67,8 @@ def atomic_folder(folder: Path, replaces: Collection[str] | None = None) -> Iter
                 old.rename(folder)
             raise
         fsync_path(folder.parent)
+        if old.exists():
+            old.rename(temporary / ".old")
 
 
 @contextmanager

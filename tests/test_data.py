@@ -207,7 +207,8 @@ def test_what_a_killed_run_left_is_cleared_away(tmp_path: Path) -> None:
     load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2)
     entry = next((tmp_path / "cache").iterdir())
     (entry / "entry.json").unlink()
-    (entry / ".pixels.u8.1.tmp").write_bytes(b"half")
+    (entry / ".pixels.u8-abcd1234.tmp").mkdir()  # as `atomic_write` makes it
+    (entry / ".pixels.u8-abcd1234.tmp" / "pixels.u8").write_bytes(b"half")
     load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2)
     assert {p.name for p in entry.iterdir()} == {"pixels.u8", "entry.json", "lock"}
 

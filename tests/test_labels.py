@@ -158,7 +158,7 @@ def test_what_is_wrong_as_a_whole_is_an_error(pictures: Path) -> None:
     with pytest.raises(ManifestError, match=r"labels.json is empty"):
         read_labels(coco(pictures, lambda c: c.update(annotations=[])))
     coco(pictures).write_text("{")
-    with pytest.raises(ManifestError, match="line 1: no JSON"):
+    with pytest.raises(ManifestError, match="line 1: not JSON"):
         read_labels(pictures / "labels.json")
     with pytest.raises(ManifestError, match=r"has no .pts file"):
         read_labels(pictures)

@@ -103,7 +103,10 @@ def _read_crops(config: TrainConfig, given: bool, folder: Path, reporter: Report
         write_set(folder / "ears", max(SYNTHETIC_EARS, 2 * config.batch_size), config.seed, reporter.progress)
         path, runs = folder / "ears" / "train_teacher.npy", folder
     manifest = read_manifest(path, config.root_dir).limit(config.limit_train, config.seed)
-    return read_crops(manifest, config.image_size, None if config.no_cache else runs, config.num_workers, reporter)
+    cache = None if config.no_cache else runs
+    return read_crops(
+        manifest, config.image_size, cache, config.num_workers, reporter, verify=config.verify_cache
+    )
 
 
 def _title(figures: dict[str, Any]) -> str:

@@ -67,6 +67,7 @@ def read_views(
         folder=config.run_dir / ".cache",
         workers=config.num_workers,
         progress=reporter.progress,
+        verify=config.verify_cache,
     )
     report_skipped(kept.skipped[len(labels.skipped) :], reporter, LISTED)
     return views, kept

@@ -16,8 +16,18 @@ if TYPE_CHECKING:
 SHOWN_SKIPPED = 3
 
 
-def read_crops(manifest: "Manifest", size: int, run_dir: Path | None, workers: int, reporter: "Reporter") -> "Crops":
+def read_crops(
+    manifest: "Manifest", size: int, run_dir: Path | None, workers: int, reporter: "Reporter", *, verify: bool = False
+) -> "Crops":
     """The crops of a manifest, through the pixel cache under `run_dir`, or without a cache for None.
+
+    Args:
+        manifest: The samples.
+        size: Side of the square crops in pixels.
+        run_dir: Folder of all runs, which holds the cache.
+        workers: Threads that decode.
+        reporter: Receives progress and what was skipped.
+        verify: Verify every byte of the cache.
 
     Raises:
         DataError: More than 5% of the pictures cannot be used.
@@ -29,7 +39,7 @@ def read_crops(manifest: "Manifest", size: int, run_dir: Path | None, workers: i
     if run_dir is None:
         crops = decode_crops(manifest, size, workers, reporter.progress)
     else:
-        crops = load_crops(manifest, size, run_dir / ".cache", workers, reporter.progress)
+        crops = load_crops(manifest, size, run_dir / ".cache", workers, reporter.progress, verify=verify)
     report_skipped(crops.skipped, reporter, f"of {len(manifest)} pictures; skipped.csv lists them")
     return crops
 
