@@ -15,13 +15,14 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from rich.console import Console
 from running import ear
 
-from earcli.curation.boxes import looks_like_corners, looks_like_sizes, overhang
-from earcli.curation.check import check, open_sides
-from earcli.curation.duplicates import groups, near_duplicates
+from earcli.curation.box_geometry import looks_like_corners, looks_like_sizes, overhang
+from earcli.curation.check_report import find_faults
+from earcli.curation.duplicates import find_near_duplicates, label_groups
 from earcli.curation.findings import KINDS
 from earcli.curation.scan import examine, sharpness
+from earcli.curation.split_part import read_parts
 from earcli.data.manifest import read_manifest
-from earcli.reporting.console import show_table
+from earcli.reporting.tables import print_table
 from earcli.synthetic.dataset import write_set
 
 WHOLE = np.full(4, np.nan)
@@ -162,8 +163,8 @@ def plant_pairs(plan: Plan) -> None:
 
 
 def found_in(paths: list[Path]) -> Counter[tuple[str, str, str]]:
-    sides = open_sides(paths, None, 2)
-    return Counter((f.kind, Path(sides[f.side].name).stem, sides[f.side].manifest.paths[f.row]) for f in check(sides))
+    parts = read_parts(paths, None, 2)
+    return Counter((f.kind, parts[f.part].path.stem, f.path) for f in find_faults(parts))
 
 
 def judge(plan: Plan, share: float) -> None:
@@ -245,10 +246,10 @@ def test_ears_that_look_the_same_are_grouped_and_no_others(drawn: Path, tmp_path
     for name, change in CHANGES.items():
         change(load(paths[4])).save(tmp_path / f"{name}.jpg", quality=50)
     facts = [examine(path, WHOLE) for path in [*paths, *tmp_path.iterdir()]]
-    labels = groups(len(facts), [near_duplicates(facts)])
+    labels = label_groups(len(facts), [find_near_duplicates(facts)])
     assert set(labels[20:]) == {labels[4]}
     assert len(set(labels[:20])) == 20
-    assert len(near_duplicates([])) == 0
+    assert len(find_near_duplicates([])) == 0
 
 
 # -- the command
@@ -320,7 +321,7 @@ def test_rows_that_cannot_be_read_are_findings(drawn: Path, tmp_path: Path) -> N
     ("arguments", "part"),
     [
         (["nowhere.npy"], "nowhere.npy does not exist"),
-        (["{drawn}/train_teacher.npy", "--root-dir", "nowhere"], "--root-dir nowhere is no folder"),
+        (["{drawn}/train_teacher.npy", "--root-dir", "nowhere"], "nowhere is not a folder"),
         (["{drawn}/train_teacher.npy", "--output", "{drawn}/factors.csv/x"], "cannot be written"),
         (
             ["{drawn}/train_teacher.npy", "--root-dir", "{here}", "--output", "{here}/o", "--drop"],
@@ -347,7 +348,7 @@ def test_every_kind_is_in_the_guide() -> None:
 def test_a_narrow_terminal_keeps_the_counts(tmp_path: Path, width: int, meant: bool) -> None:
     with (tmp_path / "screen").open("w+") as file:
         console = Console(file=file, width=width, force_terminal=True, color_system=None)
-        show_table(console, ("found", "train", "meaning"), [("leak-lookalike", "12345", "one on another side")])
+        print_table(console, ("found", "train", "meaning"), [("leak-lookalike", "12345", "one on another side")])
         file.seek(0)
         lines = file.read().splitlines()
     assert any("leak-lookalike" in line and "12345" in line for line in lines)

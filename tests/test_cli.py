@@ -36,7 +36,7 @@ def test_synth_then_train_then_resume(tmp_path: Path) -> None:
     result = ear("train", *SMALL, *manifests(tmp_path / "ears"), *runs, "--epochs", 1, "--no-cache")
     assert result.exit_code == 0, result.output
     assert not (tmp_path / "runs" / ".cache").exists()
-    assert "8 ears to learn from, 4 to validate on; 32" in result.stdout
+    assert "8 training ears, 4 validation ears; 32" in result.stdout
     assert re.search(r"^epoch 0 .*PSNR_dB \d+\.\d\d .*SSIM .*KL_weight .*KL_nats .*active .*img/s", result.stdout, re.M)
     assert "the mean training image alone gives" in result.stdout
     assert "KL annealing never began" in result.stdout

@@ -13,10 +13,11 @@ import pytest
 from PIL import Image, ImageOps
 from running import ear
 
-from earcli.curation.merge import merge, overlap
-from earcli.curation.prepare import Prepared, Wishes, prepare
+from earcli.curation.box_geometry import box_iou
+from earcli.curation.merge import merge
+from earcli.curation.preparation import Prepared, PrepareOptions, prepare_dataset
 from earcli.curation.scan import scan
-from earcli.curation.sources import find, subject_rule
+from earcli.curation.sources import collect_samples, subject_rule
 from earcli.curation.split import split_groups
 from earcli.data.formats.columns import Keypoints
 from earcli.data.manifest import read_manifest, write_manifest
@@ -48,7 +49,7 @@ def coco(names: list[str], boxes: list[Any], **more: Any) -> str:
 
 
 def ready(*sources: Path, **wishes: Any) -> Prepared:
-    return prepare(list(sources), Wishes(num_workers=2, **wishes))
+    return prepare_dataset(list(sources), PrepareOptions(num_workers=2, **wishes))
 
 
 def used(prepared: Prepared) -> list[str]:
@@ -102,10 +103,10 @@ def test_a_picture_that_is_not_beside_its_annotation_is_found_by_its_name(tmp_pa
     (tmp_path / "labels" / "x.coco.json").write_text(
         coco(["images\\001.png", "000.png", "zzz.png"], [[1, 2, 30, 40]] * 3)
     )
-    found = find([tmp_path], subject_rule("none"))
+    found = collect_samples([tmp_path], subject_rule("none"))
     assert {s.path for s in found.samples if s.box == (1, 2, 30, 40)} == {str(tmp_path / "images" / "a" / "001.png")}
     assert {item.path: item.reason for item in found.left_out[:2]} == {
-        "000.png": "not beside it, and 2 pictures have that name",
+        "000.png": "no such file, and 2 pictures have that name",
         "zzz.png": "no such file",
     }
     assert found.left_out[2].path.endswith("images/a/000.png")  # beside one that is labeled
@@ -117,11 +118,11 @@ def test_a_path_that_leaves_the_source_through_an_annotation_is_refused(tmp_path
     shutil.copy(tmp_path / "raw" / "000.png", tmp_path / "secret.png")
     path = name.format(outside=tmp_path)
     (tmp_path / "raw" / "_annotations.csv").write_text(f"image_path\n{path}\n001.png\n000.png\n")
-    found = find([tmp_path / "raw"], subject_rule("none"))
+    found = collect_samples([tmp_path / "raw"], subject_rule("none"))
     assert [s.label for s in found.samples] == ["raw/001.png", "raw/000.png"]
     assert found.left_out[0].path == path
     assert "the path leaves" in found.left_out[0].reason
-    allowed = find([tmp_path / "raw"], subject_rule("none"), tmp_path)
+    allowed = collect_samples([tmp_path / "raw"], subject_rule("none"), tmp_path)
     assert ("secret.png" in {Path(s.path).name for s in allowed.samples}) == name.startswith("{")
 
 
@@ -152,7 +153,7 @@ def test_no_picture_says_what_was_looked_for_and_seen(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "No picture found" in result.stderr
     assert ".jpg" in result.stderr
-    assert "saw .heic (2)" in result.stderr
+    assert "found .heic (2)" in result.stderr
     assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == []
 
 
@@ -177,7 +178,7 @@ def test_broken_items_are_listed_and_never_stop_the_rest(tmp_path: Path) -> None
     assert "003.pts, line 3" in found["raw/003.png"]
     assert found["raw/004.pts"] == "no picture of that name is beside it"
     assert found["raw/pipe.png"] == "unreadable (not a regular file)"
-    assert "line 3: no JSON" in found["raw/json/_annotations.coco.json"]
+    assert "line 3: not JSON" in found["raw/json/_annotations.coco.json"]
     assert found["raw/json/020.png"] == "_annotations.coco.json beside it cannot be read"
     assert "line 3: the box is 'x'" in found["raw/table/_annotations.csv"]
 
@@ -198,7 +199,7 @@ def test_subjects_come_from_folders_or_names_when_asked(text: str, path: str, su
     assert subject_rule(text)(path) == subject
 
 
-@pytest.mark.parametrize(("text", "message"), [("(", "no regular expression"), ("abc", "has no group")])
+@pytest.mark.parametrize(("text", "message"), [("(", "not a regular expression"), ("abc", "has no group")])
 def test_a_subject_pattern_that_cannot_work_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         subject_rule(text)
@@ -235,7 +236,7 @@ def test_sources_that_name_different_people_leave_the_picture_out(tmp_path: Path
     for name, who in (("a", "kim"), ("b", "lee")):
         rows = "".join(f"{n},{who if n == '000.png' else 'max'}\n" for n in names)
         (tmp_path / f"{name}_annotations.csv").write_text("image_path,subject\n" + rows)
-    kept, left_out = merge(find([tmp_path], subject_rule("none")).samples)
+    kept, left_out = merge(collect_samples([tmp_path], subject_rule("none")).samples)
     assert [Path(s.path).name for s in kept] == names[1:]
     assert "different subjects: 'kim', 'lee'" in left_out[0].reason
 
@@ -244,7 +245,7 @@ def test_key_points_of_one_source_and_the_box_of_another_make_one_ear(tmp_path: 
     names = fill(tmp_path, 2)
     (tmp_path / "_annotations.coco.json").write_text(coco(names, [[10, 10, 60, 80]] * 2))
     (tmp_path / "000.pts").write_text("version: 1\nn_points: 2\n{\n16 16\n66 86\n}\n")
-    kept, left_out = merge(find([tmp_path], subject_rule("none")).samples)
+    kept, left_out = merge(collect_samples([tmp_path], subject_rule("none")).samples)
     assert not left_out
     assert [s.box for s in kept] == [(10, 10, 60, 80)] * 2
     assert isinstance(kept[0].keypoints, Keypoints)
@@ -252,10 +253,10 @@ def test_key_points_of_one_source_and_the_box_of_another_make_one_ear(tmp_path: 
 
 def test_overlap_is_intersection_over_union() -> None:
     a, b = np.array([0.0, 0, 10, 10]), np.array([5.0, 0, 10, 10])
-    assert overlap(a, b) == pytest.approx(50 / 150)
-    assert overlap(a, a) == 1
-    assert overlap(a, np.array([20.0, 0, 10, 10])) == 0
-    assert overlap(a, np.full(4, np.nan)) == 0
+    assert box_iou(a, b) == pytest.approx(50 / 150)
+    assert box_iou(a, a) == 1
+    assert box_iou(a, np.array([20.0, 0, 10, 10])) == 0
+    assert box_iou(a, np.full(4, np.nan)) == 0
 
 
 # -- dividing
@@ -269,7 +270,7 @@ def test_a_split_keeps_groups_together_is_drawn_by_the_seed_and_close_to_the_sha
     np.testing.assert_array_equal(held_out, split_groups(labels, 0.8, 3))
     assert (held_out != split_groups(labels, 0.8, 4)).any()
     assert split_groups(np.array([0, 0, 1]), 0.9, 0).tolist() == [False, False, True]
-    with pytest.raises(DataError, match="All 3 ears belong together"):
+    with pytest.raises(DataError, match="All 3 ears are related"):
         split_groups(np.zeros(3, int), 0.5, 0)
 
 
@@ -330,7 +331,7 @@ def test_what_is_written_is_the_same_every_time_and_readable_by_the_original_cod
     for name in ("one", "two"):
         result = ear("prepare", tmp_path / "raw", "--output", tmp_path / name, "--seed", 5)
         assert result.exit_code == 0, result.output
-    assert re.search(r"24 ears to train on, 6 to validate on", result.stdout)
+    assert re.search(r"24 training ears, 6 validation ears", result.stdout)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert files == ["contact_sheet.png", "data_card.md", "left_out.csv", "train_teacher.coco.json",
                      "train_teacher.csv", "train_teacher.npy", "val_teacher.coco.json", "val_teacher.csv",
@@ -371,9 +372,9 @@ def test_a_scan_that_was_killed_goes_on_and_notices_files_that_changed(tmp_path:
     [
         (["--task", "segment"], ["--task must be one of teacher, detector, landmarks"]),
         (["--split", "1"], ["--split must be more than 0 and less than 1, got 1."]),
-        (["--root-dir", "nowhere"], ["--root-dir nowhere is no folder"]),
+        (["--root-dir", "nowhere"], ["--root-dir nowhere is not a folder"]),
         (["--subject", "abc"], ["--subject 'abc' has no group"]),
-        (["--task", "landmarks"], ["None of 0 ears can be used for --task landmarks: no key points"]),
+        (["--task", "landmarks"], ["None of 0 ears can be used for --task landmarks: no keypoints"]),
         (["--output", "{raw}"], ["is not empty"]),
         (["--output", "{raw}/000.png/x"], ["cannot be written"]),
         (["nowhere"], ["nowhere does not exist"]),
@@ -402,4 +403,4 @@ def test_a_prepared_set_trains(ears: Path, tmp_path: Path) -> None:
                  tmp_path / "set" / "val_teacher.coco.json"]  # fmt: skip
     result = ear("train", *options, *limits, *manifests)
     assert result.exit_code == 0, result.output
-    assert "8 ears to learn from, 4 to validate on" in result.stdout
+    assert "8 training ears, 4 validation ears" in result.stdout

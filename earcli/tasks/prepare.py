@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from earcli.config.fields import at_least, require
 from earcli.curation.left_out import LeftOut
@@ -32,10 +31,10 @@ class PrepareResult:
 
 
 def prepare(
-    sources: str | Path | Sequence[str | Path],
+    sources: Sequence[str | Path],
     output: str | Path = "data/preprocessed",
     *,
-    task: Literal["teacher", "detector", "landmarks"] = "teacher",
+    task: str = "teacher",
     subject: str = "none",
     split: float = 0.8,
     seed: int = 0,
@@ -67,7 +66,7 @@ def prepare(
         >>> import tempfile, earcli
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     ears = earcli.synth(folder + "/ears", count=10)
-        ...     result = earcli.prepare(folder + "/ears/images", folder + "/prepared")
+        ...     result = earcli.prepare([folder + "/ears/images"], folder + "/prepared")
         ...     result.train_count, result.val_count
         (8, 2)
     """
@@ -80,9 +79,8 @@ def prepare(
     output = Path(output)
     options = PrepareOptions(task, subject, split, seed, None if root_dir is None else Path(root_dir), num_workers)
     check_empty_folder(output)
-    paths = [Path(sources)] if isinstance(sources, str | Path) else [Path(source) for source in sources]
     scan_log = output.parent / f".{output.name}.scan.jsonl"
-    prepared = prepare_dataset(paths, options, reporter.progress, scan_log)
+    prepared = prepare_dataset([Path(source) for source in sources], options, reporter.progress, scan_log)
     with atomic_folder(output) as folder:
         names = write_prepared(folder, output, prepared, options)
     scan_log.unlink(missing_ok=True)
