@@ -9,7 +9,7 @@ import pytest
 from running import ear, fails
 from typer.testing import CliRunner
 
-from earcli.benchmarks.inference import TURNS, measure_speed
+from earcli.benchmarks.inference import ROUNDS, measure_speed
 from earcli.cli.app import app
 
 
@@ -29,11 +29,11 @@ def test_speed_is_images_over_time_and_latency_a_percentile() -> None:
     found = measure_speed(workers, np.zeros((3, 3, 64, 64), np.float32), [1, 8], 6.0)  # type: ignore[arg-type]
     assert [(speed.backend, speed.batch) for speed in found] == [("a", 1), ("b", 1), ("a", 8), ("b", 8)]
     for speed in found:
-        assert speed.runs == 10 * TURNS
+        assert speed.runs == 10 * ROUNDS
         np.testing.assert_allclose(speed.images_per_second, 10 / 0.11)
         np.testing.assert_allclose(speed.median_ms, 10 * speed.batch)
         np.testing.assert_allclose(speed.p95_ms, 20 * speed.batch)
-    assert workers["a"].asked == [(1, 1.0)] * TURNS + [(8, 1.0)] * TURNS
+    assert workers["a"].asked == [(1, 1.0)] * ROUNDS + [(8, 1.0)] * ROUNDS
 
 
 def test_bench_infer_measures_side_by_side(teacher: Path, tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_bench_infer_measures_side_by_side(teacher: Path, tmp_path: Path) -> Non
     assert [(speed["backend"], speed["batch"]) for speed in report["speed"]] == [("torch", 2), ("onnx", 2)]
     for speed in report["speed"]:
         assert 0 < speed["median_ms"] <= speed["p95_ms"]
-        assert speed["runs"] >= 3 * TURNS
+        assert speed["runs"] >= 3 * ROUNDS
     facts = report["backends"]
     assert facts["onnx"]["relative_error"] <= 1e-4
     assert facts["onnx"]["cosine"] >= 0.999999

@@ -12,7 +12,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 
 from earcli.analysis.baselines import fit_pixel_pca, mean_image, mean_image_psnr
 from earcli.analysis.evaluation import Evaluator
-from earcli.analysis.verdict import Targets, verdict_lines
+from earcli.analysis.verdict import Targets, metric_rows
 from earcli.data.batches import as_images
 from earcli.errors import DataError
 from earcli.losses.pixel import edge, edge_each, l1, l1_each
@@ -171,5 +171,5 @@ def test_targets_decide_the_verdicts(model: EarVAE, pixels: np.ndarray) -> None:
     metrics = Evaluator(model, pixels, UNKNOWN).run(None).metrics
     easy, hard = Targets(0, -1, 0, -99, 1), Targets(99, 1, 1.1, 99, -1)
     for targets, wanted in ((easy, True), (hard, False)):
-        verdicts = [line.verdict for line in verdict_lines(metrics, targets) if line.verdict is not None]
+        verdicts = [row.verdict for row in metric_rows(metrics, targets) if row.verdict is not None]
         assert verdicts == [wanted] * 5 + [True]  # the last is whether it repeats, which no target moves

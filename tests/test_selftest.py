@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,12 +12,14 @@ from typer.testing import CliRunner
 
 from earcli.benchmarks import selftest
 from earcli.benchmarks.environment import environment
-from earcli.benchmarks.selftest import Check
-from earcli.benchmarks.walkthrough import run_commands
+from earcli.benchmarks.report import Check
 from earcli.cli.app import app
 from earcli.config.teacher import TrainConfig
+from earcli.errors import ConfigError
 from earcli.losses.perceptual import PerceptualLoss, random_vgg
 from earcli.models.vae import EarVAE
+from earcli.reporting.reporter import SILENT
+from earcli.tasks.selftest import _run_tasks
 from earcli.training.teacher import TeacherModule
 
 
@@ -80,13 +84,11 @@ def test_the_environment_says_which_weights_are_here(config: TrainConfig) -> Non
     assert facts["ImageNet weights"] == "resnet18 not here, vgg16 not here"
 
 
-def test_the_walk_through_stops_at_the_first_command_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    commands = {
-        "synth": ("synth ears --count 5", "ears/factors.csv"),
-        "train": ("train --epochs 0", "runs"),
-        "x": ("", ""),
-    }
-    monkeypatch.setattr("earcli.benchmarks.walkthrough.COMMANDS", commands)
-    checks = list(run_commands())
+def test_the_tasks_stop_at_the_first_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(**knobs: Any) -> None:
+        raise ConfigError("`epochs` must be 1 or more")
+
+    monkeypatch.setattr("earcli.tasks.train.train", fail)
+    checks = list(_run_tasks(tmp_path, SILENT))
     assert [(check.name, check.passed) for check in checks] == [("synth", True), ("train", False)]
-    assert "--epochs must be 1 or more" in checks[1].measured
+    assert "`epochs` must be 1 or more" in checks[1].measured

@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
-
 from earcli.files import atomic_write
-from earcli.reporting.console import print_line
-from earcli.reporting.tables import markdown_table, print_table
+from earcli.reporting.tables import markdown_table
 
 
 class Check(NamedTuple):
@@ -64,12 +61,3 @@ class Benchmark:
         for suffix, text in ((".json", json.dumps(self.figures, indent=2)), (".md", markdown)):
             with atomic_write(self.folder / (name + suffix)) as path:
                 path.write_text(text, encoding="utf-8")
-
-    def print(self, console: Console) -> None:
-        """Prints title and tables, a blank line before each table, and where the report is."""
-        print_line(self.title, console)
-        for table in self.tables:
-            console.print()
-            print_table(console, *table)
-        if self.folder is not None:
-            print_line(f"report: {self.folder}", console)

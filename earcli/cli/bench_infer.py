@@ -3,6 +3,7 @@
 from rich.console import Console
 
 from earcli.benchmarks.report import Benchmark
+from earcli.cli.bench_report import show_benchmark
 from earcli.cli.command import command
 from earcli.tasks.bench_infer import bench_infer as task
 
@@ -11,4 +12,4 @@ SHORT = {"backends": ("--backend",), "batch_sizes": ("--batch-size",), "output":
 
 @command(task, short=SHORT)
 def bench_infer(console: Console, result: Benchmark) -> None:
-    result.print(console)
+    show_benchmark(console, result)

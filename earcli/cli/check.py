@@ -19,7 +19,7 @@ def check(console: Console, result: CheckResult) -> None:
     ]
     if rows:
         names = [printable(path.stem) for path in result.manifests]
-        print_table(console, ("finding", *names, "harmful", "meaning"), rows)
+        print_table(console, ("finding", *names, "harmful", "meaning"), rows, optional=("meaning",))
     print_line(f"{result.ears} ears, {len(result.findings)} findings, {result.harmful} of them harmful", console)
     print_line(f"in {result.output}: {', '.join(result.files)}", console)
     for path in result.cleaned:

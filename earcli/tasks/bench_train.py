@@ -104,9 +104,7 @@ def _read_crops(config: TrainConfig, given: bool, folder: Path, reporter: Report
         path, runs = folder / "ears" / "train_teacher.npy", folder
     manifest = read_manifest(path, config.root_dir).limit(config.limit_train, config.seed)
     cache = None if config.no_cache else runs
-    return read_crops(
-        manifest, config.image_size, cache, config.num_workers, reporter, verify=config.verify_cache
-    )
+    return read_crops(manifest, config.image_size, cache, config.num_workers, reporter, verify=config.verify_cache)
 
 
 def _title(figures: dict[str, Any]) -> str:

@@ -137,9 +137,7 @@ def _read_sets(config: TrainConfig, reporter: Reporter) -> "tuple[Crops, Crops]"
     val = read_manifest(config.val_manifest, config.root_dir).limit(config.limit_val, config.seed)
     cache = None if config.no_cache else config.run_dir
     train_crops, val_crops = (
-        read_crops(
-            manifest, config.image_size, cache, config.num_workers, reporter, verify=config.verify_cache
-        )
+        read_crops(manifest, config.image_size, cache, config.num_workers, reporter, verify=config.verify_cache)
         for manifest in (train, val)
     )
     return train_crops, val_crops
