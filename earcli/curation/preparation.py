@@ -1,4 +1,4 @@
-"""From whatever a person has to a set that can be trained on."""
+"""From raw images and annotations to a training and a validation set."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,49 +8,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.curation.boxes import looks_like_corners, overhang
-from earcli.curation.duplicates import equal_values, groups, near_duplicates
-from earcli.curation.merge import merge
-from earcli.curation.scan import Facts, scan
-from earcli.curation.sources import LeftOut, Sample, find, subject_rule
+from earcli.curation.box_geometry import clip_box, format_box, looks_like_corners, overhang
+from earcli.curation.duplicates import connect_equal, find_near_duplicates, label_groups
+from earcli.curation.left_out import LeftOut
+from earcli.curation.merge import merge_samples
+from earcli.curation.scan import PictureFacts, scan
+from earcli.curation.sources import Sample, collect_samples
 from earcli.curation.split import split_groups
+from earcli.curation.subjects import parse_subject_rule
 from earcli.data.cache import Progress
-from earcli.errors import ConfigError, DataError
+from earcli.errors import DataError
 
-TASKS = ("teacher", "detector", "landmarks")
 MAX_OVERHANG = 0.5
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A set, divided.
-
-    Attributes:
-        samples: the ears, in the order of paths and boxes.
-        facts: of each.
-        held_out: (N,) True for validation.
-        left_out: what was not used, and why.
-        groups: (N,) ears of one group belong together: same file, same subject, or they look the same.
-        subjects: how many people are known.
-        lookalikes: how many ears look like another one.
-    """
-
-    samples: list[Sample]
-    facts: list[Facts]
-    held_out: NDArray[np.bool_]
-    left_out: list[LeftOut]
-    groups: NDArray[np.int64]
-    subjects: int
-    lookalikes: int
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """How a set is to be prepared; the attributes are the flags of `ear prepare`.
-
-    Raises:
-        ConfigError: a value that a flag cannot have.
-    """
+class PrepareOptions:
+    """How a set is prepared; see `earcli.prepare`."""
 
     task: str = "teacher"
     subject: str = "none"
@@ -59,85 +33,119 @@ class Wishes:
     root_dir: Path | None = None
     num_workers: int = 4
 
-    def __post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise ConfigError(f"--task must be one of {', '.join(TASKS)}, got {self.task!r}.")
-        if not 0 < self.split < 1:
-            raise ConfigError(f"--split must be more than 0 and less than 1, got {self.split:g}.")
-        if self.root_dir is not None and not self.root_dir.is_dir():
-            raise ConfigError(f"--root-dir {self.root_dir} is no folder. Give the folder that paths start from.")
+
+@dataclass(frozen=True)
+class PreparedSet:
+    """A set and its split.
+
+    Attributes:
+        samples: N ears, sorted by path and box.
+        facts: What the scan measured of each.
+        is_validation: (N,) True for validation.
+        left_out: What is excluded.
+        groups: (N,) equal for ears that are related: of one file or subject, or near-duplicates.
+        subjects: The number of known subjects.
+        lookalikes: The number of ears with a near-duplicate.
+    """
+
+    samples: list[Sample]
+    facts: list[PictureFacts]
+    is_validation: NDArray[np.bool_]
+    left_out: list[LeftOut]
+    groups: NDArray[np.int64]
+    subjects: int
+    lookalikes: int
 
 
-def prepare(
-    sources: Sequence[Path], wishes: Wishes, progress: Progress | None = None, notes: Path | None = None
-) -> Prepared:
-    """Finds, opens, sorts out and divides; writes nothing but `notes` (see `scan`).
+def prepare_set(
+    sources: Sequence[Path], options: PrepareOptions, progress: Progress | None = None, scan_log: Path | None = None
+) -> PreparedSet:
+    """Collects, merges, checks and splits the samples of the sources. Writes only `scan_log`; see `scan`.
+
+    Args:
+        sources: Folders, which are searched recursively, and annotation files.
+        options: How to prepare.
+        progress: Called while images are opened.
+        scan_log: See `scan`.
 
     Raises:
-        ConfigError: `--subject` is no rule.
-        DataError: no picture was found, none can be used, or all belong together.
-        RunError: `notes` cannot be written.
+        ConfigError: The subject rule is invalid.
+        DataError: There is no image, no ear can be used, or all ears are related.
+        RunError: The log cannot be written.
     """
-    found = find(sources, subject_rule(wishes.subject), wishes.root_dir)
-    samples, disputed = merge(found.samples)
-    left_out = [*found.left_out, *disputed]
-    samples = _fit_for(wishes.task, samples, left_out)
+    contents = collect_samples(sources, parse_subject_rule(options.subject), options.root_dir)
+    merged, conflicts = merge_samples(contents.samples)
+    samples, unsuitable = _select_for_task(merged, options.task)
     boxes = np.array([sample.box for sample in samples]).reshape(-1, 4)
-    facts = scan([Path(s.path) for s in samples], boxes, wishes.num_workers, progress, notes)
-    kept = _usable(samples, facts, left_out)
+    facts = scan([Path(sample.path) for sample in samples], boxes, options.num_workers, progress, scan_log)
+    kept, faulty = _select_usable(samples, facts)
+    left_out = [*contents.left_out, *conflicts, *unsuitable, *faulty]
     if not kept:
         reasons = "; ".join(f"{reason} ({n})" for reason, n in Counter(item.reason for item in left_out).most_common(3))
-        raise DataError(f"None of {len(samples)} ears can be used for --task {wishes.task}: {reasons or 'none found'}.")
-    samples, facts = [_cut(samples[i], facts[i].size) for i in kept], [facts[i] for i in kept]
-    alike = near_duplicates(facts)
-    known = [sample.subject for sample in samples]
-    files = equal_values(fact.checksum for fact in facts)
-    labels = groups(len(samples), [alike, equal_values(known), files])
-    held_out = split_groups(labels, wishes.split, wishes.seed)
-    return Prepared(samples, facts, held_out, left_out, labels, len({*known} - {""}), len(np.unique(alike)))
+        raise DataError(f"None of {len(merged)} ears can be used for `task` {options.task}: {reasons or 'no ears'}.")
+    facts = [facts[i] for i in kept]
+    samples = [
+        replace(samples[i], box=clip_box(samples[i].box, fact.size)) for i, fact in zip(kept, facts, strict=True)
+    ]
+
+    subjects = [sample.subject for sample in samples]
+    near_duplicates = find_near_duplicates(facts)
+    same_file = connect_equal(fact.checksum for fact in facts)
+    groups = label_groups(len(samples), [near_duplicates, connect_equal(subjects), same_file])
+    return PreparedSet(
+        samples,
+        facts,
+        split_groups(groups, options.split, options.seed),
+        left_out,
+        groups,
+        len({*subjects} - {""}),
+        len(np.unique(near_duplicates)),
+    )
 
 
-def _fit_for(task: str, samples: list[Sample], left_out: list[LeftOut]) -> list[Sample]:
-    """The samples that have what a task needs."""
+def _select_for_task(samples: list[Sample], task: str) -> tuple[list[Sample], list[LeftOut]]:
+    """The samples that have the labels that a task needs, and the others."""
     if task == "teacher":
-        return samples
+        return samples, []
     if task == "detector":
-        fit, reason = [not np.isnan(s.box[0]) for s in samples], "no box, which --task detector needs"
+        suitable, reason = [not np.isnan(sample.box[0]) for sample in samples], "no box"
     else:
-        fit, reason = [s.keypoints is not None for s in samples], "no key points, which --task landmarks needs"
-    left_out += [LeftOut(s.label, s.source, reason) for s, ok in zip(samples, fit, strict=True) if not ok]
-    return [s for s, ok in zip(samples, fit, strict=True) if ok]
+        suitable, reason = [sample.keypoints is not None for sample in samples], "no keypoints"
+    pairs = list(zip(samples, suitable, strict=True))
+    left_out = [LeftOut(sample.label, sample.source, reason) for sample, ok in pairs if not ok]
+    return [sample for sample, ok in pairs if ok], left_out
 
 
-def _usable(samples: Sequence[Sample], facts: Sequence[Facts], left_out: list[LeftOut]) -> list[int]:
-    """The samples that can be read and are there for the first time."""
-    kept = []
-    first: dict[tuple[str, tuple[str, ...]], int] = {}
+def _select_usable(samples: Sequence[Sample], facts: Sequence[PictureFacts]) -> tuple[list[int], list[LeftOut]]:
+    """The indices of the samples without fault and not duplicated before, and the others."""
+    kept, left_out = [], []
+    first: dict[tuple[str, str], int] = {}
     for index, (sample, fact) in enumerate(zip(samples, facts, strict=True)):
-        box = np.array(sample.box)
-        if fact.fault:
-            reason = fact.detail
-        elif np.isfinite(box).all() and looks_like_corners(box, fact.size):
-            reason = f"box {box.tolist()} fits {fact.size[0]}×{fact.size[1]} pixels only as xmin, ymin, xmax, ymax"
-        elif np.isfinite(box).all() and overhang(box, fact.size) > MAX_OVERHANG:
-            reason = f"box {box.tolist()} lies mostly outside the picture of {fact.size[0]}×{fact.size[1]} pixels"
-        elif (same := first.setdefault((fact.checksum, tuple(f"{value:g}" for value in sample.box)), index)) != index:
-            reason = f"the same picture as {samples[same].label}"
-            if samples[same].subject != sample.subject:
-                reason += f", which is of subject {samples[same].subject!r}, not {sample.subject!r}"
+        reason = fact.detail if fact.fault else _box_fault(np.array(sample.box), fact.size)
+        if not reason:
+            original = first.setdefault((fact.checksum, format_box(sample.box)), index)
+            reason = _describe_copy(sample, samples[original]) if original != index else ""
+        if reason:
+            left_out.append(LeftOut(sample.label, sample.source, reason))
         else:
             kept.append(index)
-            continue
-        left_out.append(LeftOut(sample.label, sample.source, reason))
-    return kept
+    return kept, left_out
 
 
-def _cut(sample: Sample, size: tuple[int, int]) -> Sample:
-    """The part of a box that lies in the picture, which is what is cropped anyway."""
-    if np.isnan(sample.box[0]):
-        return sample
-    x, y, width, height = sample.box
-    left, top = max(x, 0.0), max(y, 0.0)
-    right, bottom = min(x + width, float(size[0])), min(y + height, float(size[1]))
-    inside = (left, top) == (x, y) and (right, bottom) == (x + width, y + height)
-    return sample if inside else replace(sample, box=(left, top, right - left, bottom - top))
+def _box_fault(box: NDArray[np.float64], size: tuple[int, int]) -> str:
+    """Why a box does not fit an image of a width and height; "" if it does."""
+    if not np.isfinite(box).all():
+        return ""
+    pixels = f"{size[0]}×{size[1]} pixels"
+    if looks_like_corners(box, size):
+        return f"box {format_box(box)} fits {pixels} only as xmin, ymin, xmax, ymax"
+    if overhang(box, size) > MAX_OVERHANG:
+        return f"box {format_box(box)} lies mostly outside the image of {pixels}"
+    return ""
+
+
+def _describe_copy(sample: Sample, original: Sample) -> str:
+    reason = f"the same image as {original.label}"
+    if original.subject != sample.subject:
+        reason += f", which is of subject {original.subject!r}, not {sample.subject!r}"
+    return reason
