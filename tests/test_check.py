@@ -298,6 +298,25 @@ def test_check_reports_drops_and_then_finds_nothing_harmful(faulty: Path, tmp_pa
     assert "--drop would write" in result.stderr
 
 
+def test_the_task_returns_the_content_of_its_report_and_prints_nothing(
+    faulty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifests = [faulty / "train.csv", faulty / "val.csv"]
+    result = earcli.check(manifests, output=tmp_path, drop=True)
+    assert capsys.readouterr() == ("", "")
+    assert result.to_dict() == json.loads((tmp_path / "check.json").read_text())
+    assert result.harmful == sum(KINDS[finding.kind].harmful for finding in result.findings) > 15
+    assert result.ears == [len(read_manifest(path)) for path in manifests]
+    assert [path.name for path in result.files] == ["check.json", "bad_files.csv", "worst.png"]
+    assert all(path.is_file() for path in [*result.files, *result.cleaned])
+
+
+def test_json_output_is_the_report_and_the_exit_code_stays(faulty: Path, tmp_path: Path) -> None:
+    result = ear("check", faulty / "train.csv", "--output", tmp_path, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == json.loads((tmp_path / "check.json").read_text())
+
+
 def test_a_clean_set_passes_and_takes_away_the_sheet_of_an_earlier_check(drawn: Path, tmp_path: Path) -> None:
     (tmp_path / "worst.png").write_bytes(b"old")
     result = ear("check", drawn / "train_teacher.npy", drawn / "val_teacher.npy", "--output", tmp_path)

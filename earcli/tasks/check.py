@@ -97,9 +97,9 @@ def check(
 
 
 def _check_targets(cleaned: Sequence[Path], manifests: Sequence[Path]) -> None:
-    if len({*cleaned}) < len(cleaned):
-        raise ConfigError(f"`drop` would write {cleaned[0]} twice: the manifests must have different names.")
     checked = {path.resolve() for path in manifests}
     for path in cleaned:
+        if cleaned.count(path) > 1:
+            raise ConfigError(f"`drop` would write {path} twice: the manifests must have different names.")
         if path.resolve() in checked:
             raise ConfigError(f"`drop` would write over {path}, which is checked. Use another `output`.")
