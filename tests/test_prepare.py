@@ -25,7 +25,6 @@ from earcli.data.formats.columns import Keypoints
 from earcli.data.manifest import read_manifest, write_manifest
 from earcli.errors import ConfigError, DataError
 
-
 NO_SUBJECTS = parse_subject_rule("none")
 
 

@@ -97,7 +97,7 @@ def write_cleaned(parts: Sequence[SplitPart], findings: Sequence[Finding], targe
         kept = [row for row in range(len(part.manifest)) if (part.index, row) not in harmful]
         if not kept:
             raise DataError(
-                f"Dropping harmful ears would leave nothing of {part.path}: all of its {len(part.manifest)} are harmful."
+                f"Dropping harmful ears would leave nothing of {part.path}: all {len(part.manifest)} are harmful."
             )
         manifest = part.manifest.subset(kept)
         # relative to the folder of the new manifest
