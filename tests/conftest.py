@@ -120,7 +120,7 @@ def teacher(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from earcli.data.batches import as_images
-    from earcli.data.cache import sample_crops
+    from earcli.data.decoding import sample_crops
     from earcli.data.manifest import read_manifest
     from earcli.models.vae import EarVAE
     from earcli.training.checkpoint_io import write_checkpoint

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
+from earcli.data import cache
 from earcli.data.augmentation import STRENGTHS, augment
 from earcli.data.batches import EpochBatches, crop_dataset
 from earcli.data.cache import load_crops
@@ -157,20 +159,49 @@ DAMAGE = {
     "facts cut": ("entry.json", lambda content: content[:-1]),
     "no facts": ("entry.json", lambda content: b"{}"),
 }
+NEEDS_VERIFY = ("one bit", "zeros")
+"""Damage that keeps the size; with the modification time restored, only `verify` detects it."""
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_cache_is_built_anew(tmp_path: Path, damage: str) -> None:
-    fill(tmp_path, 4)
-    before = np.array(load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2).pixels[:])
+def load_pixels(folder: Path, *, verify: bool = False) -> NDArray[np.uint8]:
+    return np.array(load_crops(manifest(folder), 32, folder / "cache", 2, verify=verify).pixels[:])
+
+
+def damage_cache(folder: Path, damage: str, *, restore_time: bool) -> Path:
+    """Damages a file of the only entry; with another modification time unless that is restored."""
     name, change = DAMAGE[damage]
-    file = next((tmp_path / "cache").glob(f"pixels-*/{name}"))
+    file = next((folder / "cache").glob(f"pixels-*/{name}"))
     status = file.stat()
     file.write_bytes(change(file.read_bytes()))
-    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    np.testing.assert_array_equal(load_crops(manifest(tmp_path), 32, tmp_path / "cache", 2).pixels[:], before)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + (0 if restore_time else 10**9)))
+    return file
+
+
+@pytest.mark.parametrize("restore_time", [True, False])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_cache_is_rebuilt(tmp_path: Path, damage: str, restore_time: bool) -> None:
+    fill(tmp_path, 4)
+    before = load_pixels(tmp_path)
+    file = damage_cache(tmp_path, damage, restore_time=restore_time)
+    if restore_time and damage in NEEDS_VERIFY:
+        assert not np.array_equal(load_pixels(tmp_path), before)
+        np.testing.assert_array_equal(load_pixels(tmp_path, verify=True), before)
+    np.testing.assert_array_equal(load_pixels(tmp_path), before)
     assert [p.name for p in (tmp_path / "cache").iterdir()] == [file.parent.name]
     assert {p.name for p in file.parent.iterdir()} == {"pixels.u8", "entry.json", "lock"}
+
+
+def test_an_intact_cache_with_another_modification_time_is_read_once_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, 4)
+    before = load_pixels(tmp_path)
+    file = next((tmp_path / "cache").glob("pixels-*/pixels.u8"))
+    os.utime(file, ns=(1, 1))
+    monkeypatch.setattr(cache, "_write", lambda *_: pytest.fail("decoded again"))
+    np.testing.assert_array_equal(load_pixels(tmp_path), before)
+    monkeypatch.setattr(cache, "_checksum", lambda _: pytest.fail("read again"))
+    np.testing.assert_array_equal(load_pixels(tmp_path), before)
 
 
 TELLING = """

@@ -18,7 +18,7 @@ from running import ear, fails
 from earcli import EarVAE
 from earcli.checkpoints.weights import fingerprint
 from earcli.data.batches import as_images
-from earcli.data.cache import sample_crops
+from earcli.data.decoding import sample_crops
 from earcli.data.images import read_crop
 from earcli.data.manifest import read_manifest
 from earcli.errors import CheckpointError, DataError, ExportError

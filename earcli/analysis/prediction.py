@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from earcli.analysis.encoding import device_of, map_batches
-from earcli.data.cache import Progress, Skipped, decode_chunks
+from earcli.data.cache import Progress, Skipped
+from earcli.data.decoding import decode_chunks
 from earcli.data.images import BadPictureError, picture_size
 from earcli.data.manifest import Manifest
 from earcli.data.views import boxes_to_picture, expand_boxes, to_picture

@@ -9,7 +9,8 @@ from sklearn.cluster import KMeans
 from sklearn.covariance import LedoitWolf
 from sklearn.neighbors import NearestNeighbors
 
-from earcli.data.cache import Progress, Skipped, decode_chunks
+from earcli.data.cache import Progress, Skipped
+from earcli.data.decoding import decode_chunks
 from earcli.data.embeddings import Embeddings, EncoderInfo
 from earcli.data.manifest import Manifest
 from earcli.errors import ConfigError, DataError

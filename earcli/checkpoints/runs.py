@@ -83,11 +83,11 @@ class RunFolder:
         Raises:
             RunError: the folder cannot be written.
         """
+        from earcli.data.cache import write_skipped
+
         with atomic_write(self.path / "hparams.yaml") as temporary:
             temporary.write_text(config.to_yaml(), encoding="utf-8")
-        if skipped:
-            rows = [{"path": item.path, "reason": item.reason} for item in skipped]
-            write_records(self.path / "skipped.csv", rows)
+        write_skipped(self.path / "skipped.csv", skipped)
 
     def claim(self) -> "FileLock":
         """Keeps other processes from training in this folder until `release()`, or until this process ends.

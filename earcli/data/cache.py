@@ -12,7 +12,6 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,8 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
-from earcli.data.images import BadPictureError, quiet_decoding, read_crop
+from earcli.data.decoding import decode_chunks
 from earcli.data.manifest import Manifest
 from earcli.data.pixels import Pixels, StoredPixels
 from earcli.errors import DataError, RunError
@@ -31,7 +29,6 @@ from earcli.untrusted.files import LARGE, check_regular_file, read_bounded
 
 VERSION = 1
 MAX_SKIPPED = 0.05
-CHUNK = 256
 PIXELS, ENTRY = "pixels.u8", "entry.json"
 READ_BYTES = 2**20
 ENTRY_BYTES = 2**30
@@ -226,55 +223,3 @@ def _write(entry: Path, manifest: Manifest, size: int, workers: int, progress: P
                 progress("decoding pictures", max(chunk) + 1, len(manifest))
     modified = (entry / PIXELS).stat().st_mtime_ns
     _write_facts(entry, {"mtime_ns": modified, "crc32": checksum, "skipped": [vars(item) for item in skipped]})
-
-
-def decode_chunks(manifest: Manifest, size: int, workers: int) -> Iterator[dict[int, NDArray[np.uint8] | str]]:
-    """Yields the crops of a manifest in order and in chunks: by index, pixels (S, S, 3) or why there are none.
-
-    Args:
-        manifest: the samples.
-        size: side S of the square crops.
-        workers: threads that decode.
-    """
-
-    def decode(index: int) -> NDArray[np.uint8] | str:
-        try:
-            return read_crop(manifest.locate(index), manifest.boxes[index], size)
-        except BadPictureError as error:
-            return str(error)
-
-    with quiet_decoding(), ThreadPoolExecutor(workers) as pool:
-        # Pillow releases the GIL while it decodes and resizes, so threads suffice
-        for start in range(0, len(manifest), CHUNK):
-            chunk = range(start, min(start + CHUNK, len(manifest)))
-            yield dict(zip(chunk, pool.map(decode, chunk), strict=True))
-
-
-def sample_crops(manifest: Manifest, size: int, count: int, workers: int) -> NDArray[np.uint8]:
-    """Decodes `count` crops spread evenly over a manifest, skipping unusable ones; repeats them where there are fewer.
-
-    Args:
-        manifest: the samples.
-        size: side of the square crops in pixels.
-        count: the number of crops.
-        workers: threads that decode.
-
-    Returns:
-        (count, size, size, 3) uint8.
-
-    Raises:
-        DataError: none can be used.
-    """
-    spread = np.unique(np.linspace(0, len(manifest) - 1, min(2 * count, len(manifest))).round().astype(np.int64))
-    reasons: list[str] = []
-    crops: list[NDArray[np.uint8]] = []
-    for chunk in decode_chunks(manifest.subset(spread), size, workers):
-        reasons += [result for result in chunk.values() if isinstance(result, str)]
-        crops += [result for result in chunk.values() if not isinstance(result, str)]
-    if not crops:
-        raise DataError(
-            f"None of {len(spread)} pictures in {manifest.root} can be used, such as {manifest.paths[0]}: "
-            f"{reasons[0]}. Fix the files, or the paths in the manifest."
-        )
-    chosen = np.linspace(0, len(crops) - 1, count).round().astype(int) if len(crops) >= count else np.arange(count)
-    return np.stack([crops[index % len(crops)] for index in chosen])

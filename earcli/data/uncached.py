@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.data.cache import Crops, Progress, Skipped, check_skipped, decode_chunks, kept_indices
+from earcli.data.cache import Crops, Progress, Skipped, check_skipped, kept_indices
+from earcli.data.decoding import decode_chunks
 from earcli.data.images import BadPictureError, quiet_decoding, read_crop
 from earcli.data.manifest import Manifest
 from earcli.errors import DataError

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from earcli.analysis.detection import DetectionResults
 from earcli.analysis.verdict import HEADER, MetricRow
+from earcli.data.cache import write_skipped
 from earcli.data.labels import Labels
 from earcli.data.uncached import crop_or_gray
 from earcli.files import write_records
@@ -18,7 +19,7 @@ from earcli.reporting.curves import save_errors
 from earcli.reporting.drawing import draw_ears
 from earcli.reporting.html import ReportImage, ReportTable, write_report
 from earcli.reporting.plots import labeled_rows, save_image
-from earcli.tasks.evaluation_files import origin, write_metrics, write_skipped
+from earcli.tasks.evaluation_files import origin, write_metrics
 
 DETECTOR_FILES = ("metrics.json", "per_image.csv", "skipped.csv", "report.html", "worst.png", "errors.png")
 WORST, COLUMNS, SIDE = 16, 8, 160

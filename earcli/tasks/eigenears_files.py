@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from earcli.analysis.eigenears import EigenEars
 from earcli.analysis.encoding import device_of
 from earcli.data.batches import as_pixels
-from earcli.data.cache import Skipped
+from earcli.data.cache import Skipped, write_skipped
 from earcli.models.vae import EarVAE
 from earcli.reporting.plots import save_labeled_rows, save_variance
 from earcli.tasks.eigenears import EigenearsResult
-from earcli.tasks.evaluation_files import write_metrics, write_skipped
+from earcli.tasks.evaluation_files import write_metrics
 
 EIGENEARS_FILES = (
     "pc_[0-9]*.png",

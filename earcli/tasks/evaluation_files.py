@@ -16,7 +16,7 @@ from earcli.analysis.evaluation import TeacherMeasurements
 from earcli.analysis.verdict import HEADER, MetricRow
 from earcli.config.teacher import TrainConfig
 from earcli.data.batches import as_images, as_pixels
-from earcli.data.cache import Crops, Skipped
+from earcli.data.cache import Crops, write_skipped
 from earcli.files import write_records
 from earcli.models.vae import EarVAE
 from earcli.reporting.html import ReportImage, ReportTable, write_report
@@ -90,12 +90,6 @@ def origin() -> dict[str, str]:
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
     """Writes metrics as JSON."""
     path.write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def write_skipped(path: Path, skipped: Sequence[Skipped]) -> None:
-    """Writes the images that could not be used, if any."""
-    if skipped:
-        write_records(path, [{"path": item.path, "reason": item.reason} for item in skipped])
 
 
 def _write_per_image(path: Path, crops: Crops, measurements: TeacherMeasurements) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from earcli.checkpoints.checkpoint import Checkpoint
 from earcli.config.detector import FinetuneConfig
-from earcli.data.cache import sample_crops
+from earcli.data.decoding import sample_crops
 from earcli.data.labels import read_labels
 from earcli.data.manifest import Manifest
 from earcli.data.views import expand_boxes

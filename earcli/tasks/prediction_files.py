@@ -1,6 +1,5 @@
 """The folder that `predict` writes."""
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -9,14 +8,16 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from earcli import __version__
+import numpy as np
+
 from earcli.analysis.prediction import Prediction
-from earcli.data.cache import Skipped
+from earcli.data.cache import Skipped, write_skipped
+from earcli.data.formats.coco import write_coco
+from earcli.data.formats.columns import Columns, Keypoints
 from earcli.data.images import BadPictureError, crop_picture, quiet_decoding, read_picture
 from earcli.data.manifest import Manifest
 from earcli.files import write_csv
 from earcli.reporting.drawing import draw_ear
-from earcli.tasks.evaluation_files import write_skipped
 
 PREDICTION_FILES = ("predictions.json", "predictions.csv", "skipped.csv", "pictures")
 JPEG_QUALITY = 92
@@ -62,7 +63,10 @@ class PredictionWriter:
             else:
                 self.predictions.append(outcome)
         paths = [self.manifest.paths[prediction.index] for prediction in self.predictions]
-        _write_coco(self.folder / "predictions.json", paths, self.predictions, self.names)
+        columns = _columns(paths, self.predictions, self.names)
+        sizes = [prediction.size for prediction in self.predictions]
+        scores = [round(prediction.score, 4) for prediction in self.predictions]
+        write_coco(self.folder / "predictions.json", columns, sizes, scores)
         _write_table(self.folder / "predictions.csv", paths, self.predictions, self.names)
         write_skipped(self.folder / "skipped.csv", self.skipped)
 
@@ -103,36 +107,12 @@ def _write_table(path: Path, images: Sequence[str], predictions: Sequence[Predic
     write_csv(path, ("image_path", "x", "y", "width", "height", "confidence", *points), rows)
 
 
-def _write_coco(path: Path, images: Sequence[str], predictions: Sequence[Prediction], names: Sequence[str]) -> None:
-    """Writes COCO JSON (cocodataset.org/#format-data) with a score per annotation; ids start at 1."""
-    sizes = [prediction.size for prediction in predictions]
-    document = {
-        "info": {"description": "Predictions of ear predict", "version": __version__},
-        "images": [
-            {"id": number, "file_name": image, "width": width, "height": height}
-            for number, (image, (width, height)) in enumerate(zip(images, sizes, strict=True), 1)
-        ],
-        "annotations": [_annotation(number, prediction) for number, prediction in enumerate(predictions, 1)],
-        "categories": [{"id": 1, "name": "ear", "supercategory": "ear", "keypoints": list(names), "skeleton": []}],
-    }
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-
-
-def _annotation(number: int, prediction: Prediction) -> dict[str, Any]:
-    """An annotation; visibility is 2 for a point that is more likely visible than hidden, else 1."""
-    x, y, width, height = prediction.box.round(2).tolist()
-    return {
-        "id": number,
-        "image_id": number,
-        "category_id": 1,
-        "bbox": [x, y, width, height],
-        "area": round(width * height, 2),
-        "iscrowd": 0,
-        "score": round(prediction.score, 4),
-        "num_keypoints": len(prediction.points),
-        "keypoints": [
-            value
-            for px, py, visible in prediction.points.round(2).tolist()
-            for value in (px, py, 2 if visible >= 0.5 else 1)
-        ],
-    }
+def _columns(images: Sequence[str], predictions: Sequence[Prediction], names: tuple[str, ...]) -> Columns:
+    """Predictions as annotations; a point is 2, visible, if that is more likely than hidden, else 1."""
+    keypoints: list[Keypoints | None] = []
+    for prediction in predictions:
+        points = prediction.points.round(2)
+        points[:, 2] = np.where(prediction.points[:, 2] >= 0.5, 2, 1)
+        keypoints.append(Keypoints(names, points))
+    boxes = np.array([prediction.box for prediction in predictions]).reshape(-1, 4).round(2)
+    return Columns(list(images), boxes, keypoints=keypoints)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from earcli import __version__
 from earcli.data.formats.columns import Columns, Keypoints, OnBadRow, check_size, default_point_names, nan_to_inf
 from earcli.errors import ManifestError
 from earcli.files import atomic_write
@@ -181,6 +182,11 @@ def write_coco(
             if column and column[row]:
                 annotation[field] = column[row]
         annotations.append(annotation)
-    content = {"images": list(images.values()), "annotations": annotations, "categories": list(categories.values())}
+    content = {
+        "info": {"description": "Ears, written by ear", "version": __version__},  # pycocotools expects the key
+        "images": list(images.values()),
+        "annotations": annotations,
+        "categories": list(categories.values()),
+    }
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
