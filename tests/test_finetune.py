@@ -212,7 +212,8 @@ def test_an_exported_detector_gives_the_same_numbers(detector: Path, ears: Path,
     assert found["boxes"] == pytest.approx(boxes.numpy(), abs=1e-5, rel=1e-5)
     assert found["keypoints"] == pytest.approx(keypoints.numpy(), abs=1e-5)
     fails(
-        ear("export", "--part", "detector", "--precision", "int8", "--run-dir", detector), "detector's --format must be onnx or pt2"
+        ear("export", "--part", "detector", "--precision", "int8", "--run-dir", detector),
+        "detector's --format must be onnx or pt2",
     )
 
 
