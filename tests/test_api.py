@@ -1,5 +1,6 @@
 """The Python API: every command is a function that returns its result and prints nothing."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -50,3 +51,18 @@ def test_the_examples_run(
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(script))
     assert capsys.readouterr().out
+
+
+def test_the_guide_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (EXAMPLES[0].parents[1] / "api.md").read_text(encoding="utf-8")
+    scope: dict[str, object] = {}
+    for code in re.findall(r"```python\n(.*?)```", text, re.S):
+        exec(code, scope)
+    assert scope["reconstruction"].shape == (2, 3, 64, 64)  # type: ignore[attr-defined]
+
+
+def test_the_guide_lists_every_function() -> None:
+    text = (EXAMPLES[0].parents[1] / "api.md").read_text(encoding="utf-8")
+    for name in earcli.__all__:
+        assert name == "__version__" or re.search(rf"\b{name}\b", text), name
