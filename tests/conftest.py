@@ -146,7 +146,7 @@ def teacher(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def real_ears() -> Iterator[Path]:
-    folder = Path(__file__).parents[2] / "shared" / "data" / "earvn"
+    folder = Path(os.environ.get("EAR_REAL_DATA", Path(__file__).parents[2] / "shared" / "data")) / "earvn"
     if not folder.is_dir():
-        pytest.skip("the real ear pictures are not on this machine")
+        pytest.skip("needs real ear images: set EAR_REAL_DATA to their folder")
     return folder

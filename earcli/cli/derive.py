@@ -76,7 +76,7 @@ def task_options(
         hint = _sequence_type(hints[name]) if name in arguments else hints[name]
         kind, text = _typer_type(hint), with_flags(helps[name], flags)
         if name in arguments:
-            metavar = name.upper().rstrip("S") if get_origin(kind) is list else name.upper()
+            metavar = _singular(name.upper()) if get_origin(kind) is list else name.upper()
             option: Any = typer.Argument(metavar=metavar, help=text, show_default=False)
         else:
             show_default = default is not None and default is not False
@@ -109,6 +109,15 @@ def knob_options(kinds: Sequence[type[Knobs]], resumable_only: bool) -> list[ins
 
 def _parameter(name: str, default: Any, kind: Any, option: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
+
+
+def _singular(plural: str) -> str:
+    """The name of one of several arguments, of which Typer shows that they repeat.
+
+    >>> _singular("QUERIES"), _singular("SOURCES")
+    ('QUERY', 'SOURCE')
+    """
+    return re.sub("IES$", "Y", plural).removesuffix("S")
 
 
 def _number_or(words: Mapping[str, int]) -> Callable[[Any], int]:
