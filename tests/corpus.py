@@ -188,17 +188,17 @@ def picture(kind: str) -> bytes:
 def read(path: Path) -> object:
     """What `ear` does with a file of that name; raises whatever that raises."""
     from earcli.analysis.eigenears import EigenEars
+    from earcli.checkpoints.checkpoint import Checkpoint
+    from earcli.checkpoints.pretrained import read_pretrained
     from earcli.checkpoints.safetensors_folder import read_folder
-    from earcli.checkpoints.weights import checkpoint_config, read_checkpoint, read_pretrained
     from earcli.config.teacher import TrainConfig
     from earcli.curation.scan import examine
     from earcli.data import images
-    from earcli.data.embeddings import read_vectors
+    from earcli.data.embeddings import read_embeddings
     from earcli.data.formats.pts import read_pts
     from earcli.data.manifest import read_manifest
     from earcli.errors import CheckpointError
     from earcli.exporting.runtime import OnnxModel
-    from earcli.models.vae import EarVAE
 
     name = path.name
     if name.startswith("m."):
@@ -208,19 +208,18 @@ def read(path: Path) -> object:
     if name.endswith(".yaml"):
         return TrainConfig.resolve("tiny", TrainConfig.read_file(path), {})
     if name.endswith(".ckpt"):
-        checkpoint = read_checkpoint(path, None)
-        config = checkpoint_config(checkpoint, path, TrainConfig)
+        checkpoint = Checkpoint.open(path, "teacher")
         with suppress(CheckpointError):  # the good one holds no whole teacher, which would take a second to read
-            EarVAE.load_from_checkpoint(path)
-        return config
+            checkpoint.teacher()
+        return checkpoint.config
     if name.endswith((".pth", ".safetensors")):
-        return read_pretrained("--weights", str(path), "")
+        return read_pretrained("weights", str(path), "")
     if name == "config.json":
         return read_folder(path.parent)
     if name.startswith("eigenears"):
         return EigenEars.load(path)
     if name.endswith(".npz"):
-        return read_vectors(path)
+        return read_embeddings(path)
     if name.endswith(".onnx"):
         return OnnxModel(path, 1)(np.zeros((1, 1, 64), np.float32))
     with images.quiet_decoding():

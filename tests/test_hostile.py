@@ -22,9 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import ear, fails
 
-from earcli.analysis.prediction import Found
+from earcli.analysis.prediction import Prediction
+from earcli.checkpoints.checkpoint import Checkpoint
 from earcli.checkpoints.runs import RunFolder
-from earcli.checkpoints.weights import read_checkpoint
 from earcli.data.images import BadPictureError, read_picture
 from earcli.data.labels import read_labels
 from earcli.data.manifest import Manifest, read_manifest, write_columns
@@ -32,7 +32,7 @@ from earcli.errors import CheckpointError, EarError, ManifestError
 from earcli.files import escape_formula
 from earcli.reporting.html import ReportTable, write_report
 from earcli.reporting.markdown import escape
-from earcli.tasks.predict import PredictionFiles
+from earcli.tasks.prediction_files import PredictionWriter
 
 HARMLESS = [
     "archive: a tensor without numbers behind it",  # one number, expanded; it fits no network
@@ -152,7 +152,7 @@ def test_a_name_that_leaves_its_folder_must_be_a_pictures(tmp_path: Path, name: 
     refused: list[str] = []
     assert read_manifest(tmp_path / f"m{kind}", on_bad_row=refused.append).paths == names[1:]
     assert len(refused) == 1
-    with pytest.raises(ManifestError, match=r"leaves its folder|is no name of a file"):
+    with pytest.raises(ManifestError, match=r"leaves its folder|is not a valid file name"):
         read_manifest(tmp_path / f"m{kind}")
 
 
@@ -163,7 +163,7 @@ def test_a_name_that_cannot_be_written_is_refused_before_anything_is_done(tmp_pa
             {"images": [{"id": 0, "file_name": "\ud800.jpg"}], "annotations": [{"image_id": 0, "bbox": [1, 2, 3, 4]}]}
         )
     )
-    with pytest.raises(ManifestError, match="is no name of a file"):
+    with pytest.raises(ManifestError, match="is not a valid file name"):
         read_manifest(tmp_path / "m.coco.json")
 
 
@@ -178,8 +178,8 @@ def test_what_is_named_after_a_picture_stays_in_its_folder(tmp_path: Path) -> No
     (tmp_path / "out").mkdir()
     (tmp_path / "cut").mkdir()
     manifest = Manifest(names, np.full((4, 4), np.nan), root=root)
-    found = [Found(row, (48, 32), np.array([1.0, 2, 20, 20]), 0.9, np.zeros((0, 3))) for row in range(4)]
-    PredictionFiles(tmp_path / "out", manifest, (), 0.5).write(found, tmp_path / "cut")
+    predictions = [Prediction(row, (48, 32), np.array([1.0, 2, 20, 20]), 0.9, np.zeros((0, 3))) for row in range(4)]
+    PredictionWriter(tmp_path / "out", tmp_path / "cut", manifest, (), 0.5).write(predictions)
     assert len(list((tmp_path / "cut").iterdir())) == len(list((tmp_path / "out" / "pictures").iterdir())) == 4
     after = {path for path in tmp_path.rglob("*") if path.is_file()}
     assert all({"out", "cut"} & set(path.parts) for path in after - before.keys())
@@ -294,7 +294,7 @@ def test_a_flipped_bit_in_a_tensor_is_found(run: RunFolder, tmp_path: Path) -> N
     content[len(content) // 2] ^= 1
     (tmp_path / "x.ckpt").write_bytes(content)
     with pytest.raises(CheckpointError, match="is damaged"):
-        read_checkpoint(tmp_path / "x.ckpt")
+        Checkpoint.open(tmp_path / "x.ckpt")
 
 
 def lost(checkpoint: dict[str, Any], *keys: Any) -> None:
@@ -307,7 +307,9 @@ DAMAGE = {
     "no epochs": lambda c: lost(c, "ear", "epochs_done"),
     "words for epochs": lambda c: c["ear"].update(epochs_done="two"),
     "no process at all": lambda c: c["ear"].update(processes=0),
-    "words for processes": lambda c: c["ear"].update(first_processes="two"),
+    "words for processes": lambda c: c["ear"].update(processes="two"),
+    "words for steps": lambda c: c["ear"].update(steps_per_epoch="two"),
+    "no steps": lambda c: lost(c, "ear", "steps_per_epoch"),
     "sums of words": lambda c: c["ear"].update(sums={"loss": "x"}),
     "no optimizer": lambda c: c.update(optimizer_states=[]),
     "moments of another shape": lambda c: c["optimizer_states"][0]["state"][0].update(exp_avg=torch.zeros(77)),
