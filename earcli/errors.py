@@ -4,7 +4,16 @@ from pathlib import Path
 
 
 class EarError(Exception):
-    """Base of every error that ends a command with one line and exit code 1."""
+    """Base of every error that ends a command with one line and exit code 1.
+
+    Example:
+        >>> import earcli
+        >>> try:
+        ...     earcli.search("nowhere.npz", ["ear.jpg"])
+        ... except earcli.EarError as error:
+        ...     print(type(error).__name__)
+        DataError
+    """
 
 
 class ConfigError(EarError):
@@ -53,6 +62,10 @@ class InterruptedTraining(Exception):  # noqa: N818 - not an error: the run can 
     Attributes:
         signal_number: The signal.
         last: The checkpoint to resume from; None if there is none yet.
+
+    Example:
+        >>> str(InterruptedTraining(15, last=None))
+        'stopped by signal 15'
     """
 
     def __init__(self, signal_number: int, last: Path | None) -> None:

@@ -42,4 +42,4 @@ def fails(result: Result, *parts: str) -> None:
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     for part in parts:
-        assert part in result.stderr
+        assert part in result.stderr, result.stderr

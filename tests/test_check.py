@@ -1,9 +1,10 @@
-"""Planted faults are found, and nothing else is."""
+"""`ear check` reports planted faults, and nothing else."""
 
 import csv
 import json
 import random
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -15,12 +16,11 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from rich.console import Console
 from running import ear
 
+import earcli
 from earcli.curation.box_geometry import looks_like_corners, looks_like_sizes, overhang
-from earcli.curation.check_report import find_faults
 from earcli.curation.duplicates import find_near_duplicates, label_groups
 from earcli.curation.findings import KINDS
-from earcli.curation.scan import examine, sharpness
-from earcli.curation.split_part import read_parts
+from earcli.curation.scan import examine, measure_sharpness
 from earcli.data.manifest import read_manifest
 from earcli.reporting.tables import print_table
 from earcli.synthetic.dataset import write_set
@@ -49,24 +49,24 @@ class Plan:
         self.planted: list[tuple[str, str, str]] = []
         folder.mkdir()
 
-    def put(self, side: str = "train", name: str | None = None, box: object = ("", "", "", ""), who: str = "") -> Path:
+    def put(self, part: str = "train", name: str | None = None, box: object = ("", "", "", ""), who: str = "") -> Path:
         """Copies the next clean ear; returns the copy."""
         source = self.spare.pop()
         path = self.folder / (name or source.name)
         shutil.copyfile(source, path)
-        self.row(side, path.name, box, who)
+        self.row(part, path.name, box, who)
         return path
 
-    def row(self, side: str, name: str, box: object = ("", "", "", ""), who: str = "", checksum: str = "") -> None:
-        self.rows[side].append([name, *box, who, checksum])  # type: ignore[misc]
+    def row(self, part: str, name: str, box: object = ("", "", "", ""), who: str = "", checksum: str = "") -> None:
+        self.rows[part].append([name, *box, who, checksum])  # type: ignore[misc]
 
-    def fault(self, kind: str, path: Path, side: str = "train") -> Path:
-        self.planted.append((kind, side, path.name))
+    def fault(self, kind: str, path: Path, part: str = "train") -> Path:
+        self.planted.append((kind, part, path.name))
         return path
 
     def write(self) -> list[Path]:
-        for side, rows in self.rows.items():
-            with (self.folder / f"{side}.csv").open("w", newline="") as file:
+        for part, rows in self.rows.items():
+            with (self.folder / f"{part}.csv").open("w", newline="") as file:
                 writer = csv.writer(file)
                 writer.writerow(["image_path", "x", "y", "width", "height", "subject", "checksum"])
                 writer.writerows(rows)
@@ -138,7 +138,7 @@ def plant_pictures(plan: Plan) -> None:
 
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "saved anew": lambda image: image,
+    "saved again": lambda image: image,
     "half as large": lambda image: image.resize((image.width // 2, image.height // 2)),
     "mirrored": ImageOps.mirror,
     "darker": lambda image: ImageEnhance.Brightness(image).enhance(0.7),
@@ -147,13 +147,13 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def plant_pairs(plan: Plan) -> None:
-    for side, kind in (("train", "copy"), ("val", "leak-copy")):
-        original = plan.put(side)
+    for part, kind in (("train", "copy"), ("val", "leak-copy")):
+        original = plan.put(part)
         shutil.copyfile(original, plan.fault(kind, plan.folder / f"{kind}.jpg"))
         plan.row("train", f"{kind}.jpg")
-    for side, kind in (("train", "lookalike"), ("val", "leak-lookalike")):
+    for part, kind in (("train", "lookalike"), ("val", "leak-lookalike")):
         for name, change in CHANGES.items():
-            original = plan.put(side)
+            original = plan.put(part)
             path = plan.fault(kind, plan.folder / f"{kind} {name}.jpg")
             change(load(original)).save(path, quality=50)
             plan.row("train", path.name)
@@ -162,21 +162,22 @@ def plant_pairs(plan: Plan) -> None:
     plan.fault("leak-subject", plan.put("train", who="kim"))
 
 
-def found_in(paths: list[Path]) -> Counter[tuple[str, str, str]]:
-    parts = read_parts(paths, None, 2)
-    return Counter((f.kind, parts[f.part].path.stem, f.path) for f in find_faults(parts))
+def check_faults(paths: list[Path]) -> Counter[tuple[str, str, str]]:
+    with tempfile.TemporaryDirectory() as folder:
+        result = earcli.check(paths, output=folder, num_workers=2)
+    return Counter((finding.kind, paths[finding.part].stem, finding.path) for finding in result.findings)
 
 
-def judge(plan: Plan, share: float) -> None:
-    """Every planted fault is found once; of everything else no more than `share`."""
-    found = found_in(plan.write())
+def judge(plan: Plan, tolerance: float) -> None:
+    """Every planted fault is reported; at most a fraction `tolerance` of the samples is reported without one."""
+    reported = check_faults(plan.write())
     assert len({kind for kind, _, _ in plan.planted}) >= 20
-    missed = [fault for fault in plan.planted if not found[fault]]
+    missed = [fault for fault in plan.planted if not reported[fault]]
     assert missed == []
     names = {name for _, _, name in plan.planted}
-    alarms = [fault for fault in found if fault[2] not in names]
+    alarms = [fault for fault in reported if fault[2] not in names]
     total = sum(map(len, plan.rows.values()))
-    assert len({fault[2] for fault in alarms}) <= share * total, alarms
+    assert len({fault[2] for fault in alarms}) <= tolerance * total, alarms
 
 
 def test_planted_faults_are_found_among_drawn_ears(drawn: Path, tmp_path: Path) -> None:
@@ -190,7 +191,7 @@ def test_planted_faults_are_found_among_real_ears_with_few_false_alarms(real_ear
     judge(plant(tmp_path / "set", random.Random(0).sample(every, 800)), 0.01)
 
 
-# -- key points
+# -- keypoints
 
 
 def coco_of(folder: Path) -> Path:
@@ -199,7 +200,7 @@ def coco_of(folder: Path) -> Path:
 
 def test_key_points_outside_their_box_and_in_an_unusual_layout_are_found(drawn: Path, tmp_path: Path) -> None:
     shutil.copytree(drawn, tmp_path / "ears")
-    assert not {kind for kind, _, _ in found_in([coco_of(drawn)])} & {"points-outside", "points-layout"}
+    assert not {kind for kind, _, _ in check_faults([coco_of(drawn)])} & {"points-outside", "points-layout"}
     content = json.loads(coco_of(drawn).read_text())
     points = [np.array(a["keypoints"], float).reshape(-1, 3) for a in content["annotations"]]
     points[3][:, 0] += 90  # the right shape in the wrong place
@@ -209,9 +210,9 @@ def test_key_points_outside_their_box_and_in_an_unusual_layout_are_found(drawn: 
     for annotation, rows in zip(content["annotations"], points, strict=True):
         annotation["keypoints"] = rows.ravel().tolist()
     coco_of(tmp_path / "ears").write_text(json.dumps(content))
-    found = found_in([coco_of(tmp_path / "ears")])
+    reported = check_faults([coco_of(tmp_path / "ears")])
     names = [image["file_name"] for image in content["images"]]
-    assert {(kind, name) for kind, _, name in found if kind.startswith("points")} == {
+    assert {(kind, name) for kind, _, name in reported if kind.startswith("points")} == {
         ("points-outside", names[3]),
         ("points-layout", names[7]),
         ("points-layout", names[11]),
@@ -235,10 +236,10 @@ def test_boxes_of_the_other_convention_are_told_apart() -> None:
 
 def test_blur_lowers_sharpness_and_brightness_does_not(drawn: Path) -> None:
     image = load(drawn / "images" / "ear_00000.jpg").convert("L")
-    values = [sharpness(image.filter(ImageFilter.GaussianBlur(radius))) for radius in (0, 2, 5, 12)]
+    values = [measure_sharpness(image.filter(ImageFilter.GaussianBlur(radius))) for radius in (0, 2, 5, 12)]
     assert values == sorted(values, reverse=True)
-    assert sharpness(ImageEnhance.Brightness(image).enhance(0.6)) == pytest.approx(values[0], abs=0.03)
-    assert sharpness(Image.new("L", (90, 90), 7)) == 0
+    assert measure_sharpness(ImageEnhance.Brightness(image).enhance(0.6)) == pytest.approx(values[0], abs=0.03)
+    assert measure_sharpness(Image.new("L", (90, 90), 7)) == 0
 
 
 def test_ears_that_look_the_same_are_grouped_and_no_others(drawn: Path, tmp_path: Path) -> None:
@@ -246,9 +247,9 @@ def test_ears_that_look_the_same_are_grouped_and_no_others(drawn: Path, tmp_path
     for name, change in CHANGES.items():
         change(load(paths[4])).save(tmp_path / f"{name}.jpg", quality=50)
     facts = [examine(path, WHOLE) for path in [*paths, *tmp_path.iterdir()]]
-    labels = label_groups(len(facts), [find_near_duplicates(facts)])
-    assert set(labels[20:]) == {labels[4]}
-    assert len(set(labels[:20])) == 20
+    groups = label_groups(len(facts), [find_near_duplicates(facts)])
+    assert set(groups[20:]) == {groups[4]}
+    assert len(set(groups[:20])) == 20
     assert len(find_near_duplicates([])) == 0
 
 
@@ -281,14 +282,14 @@ def test_check_reports_drops_and_then_finds_nothing_harmful(faulty: Path, tmp_pa
     for kind, about in content["kinds"].items():
         assert sum(about["counts"]) == sum(row["kind"] == kind for row in rows)
         assert (kind in result.stdout) == any(about["counts"]) or kind in ("empty", "copy", "missing")
-    cleaned = [tmp_path / "report" / "cleaned" / f"{side}.csv" for side in ("train", "val")]
+    cleaned = [tmp_path / "report" / "cleaned" / f"{part}.csv" for part in ("train", "val")]
     again = ear("check", *cleaned, "--output", tmp_path / "again")
     assert again.exit_code == 0, again.output
     assert "0 of them harmful" in again.stdout
     bad = {(row["manifest"], row["path"]) for row in rows if row["harmful"] == "yes"}
-    for side, path in zip(("train", "val"), cleaned, strict=True):
-        source, kept = read_manifest(faulty / f"{side}.csv"), read_manifest(path)
-        good = [i for i in range(len(source)) if (str(faulty / f"{side}.csv"), source.paths[i]) not in bad]
+    for part, path in zip(("train", "val"), cleaned, strict=True):
+        source, kept = read_manifest(faulty / f"{part}.csv"), read_manifest(path)
+        good = [i for i in range(len(source)) if (str(faulty / f"{part}.csv"), source.paths[i]) not in bad]
         assert [kept.locate(i).resolve() for i in range(len(kept))] == [source.locate(i).resolve() for i in good]
         np.testing.assert_array_equal(kept.boxes, source.boxes[good])
         assert kept.checksums == [(source.checksums or [])[i] for i in good]
@@ -297,13 +298,32 @@ def test_check_reports_drops_and_then_finds_nothing_harmful(faulty: Path, tmp_pa
     assert "--drop would write" in result.stderr
 
 
+def test_the_task_returns_the_content_of_its_report_and_prints_nothing(
+    faulty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifests = [faulty / "train.csv", faulty / "val.csv"]
+    result = earcli.check(manifests, output=tmp_path, drop=True)
+    assert capsys.readouterr() == ("", "")
+    assert result.to_dict() == json.loads((tmp_path / "check.json").read_text())
+    assert result.harmful == sum(KINDS[finding.kind].harmful for finding in result.findings) > 15
+    assert result.ears == [len(read_manifest(path)) for path in manifests]
+    assert [path.name for path in result.files] == ["check.json", "bad_files.csv", "worst.png"]
+    assert all(path.is_file() for path in [*result.files, *result.cleaned])
+
+
+def test_json_output_is_the_report_and_the_exit_code_stays(faulty: Path, tmp_path: Path) -> None:
+    result = ear("check", faulty / "train.csv", "--output", tmp_path, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == json.loads((tmp_path / "check.json").read_text())
+
+
 def test_a_clean_set_passes_and_takes_away_the_sheet_of_an_earlier_check(drawn: Path, tmp_path: Path) -> None:
     (tmp_path / "worst.png").write_bytes(b"old")
     result = ear("check", drawn / "train_teacher.npy", drawn / "val_teacher.npy", "--output", tmp_path)
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[-2:] == [
         "60 ears, 0 findings, 0 of them harmful",
-        f"in {tmp_path}: check.json, bad_files.csv",
+        f"report {tmp_path}: check.json, bad_files.csv",
     ]
     assert not (tmp_path / "worst.png").exists()
 
@@ -321,7 +341,7 @@ def test_rows_that_cannot_be_read_are_findings(drawn: Path, tmp_path: Path) -> N
     ("arguments", "part"),
     [
         (["nowhere.npy"], "nowhere.npy does not exist"),
-        (["{drawn}/train_teacher.npy", "--root-dir", "nowhere"], "nowhere is not a folder"),
+        (["{drawn}/train_teacher.npy", "--root-dir", "nowhere"], "--root-dir nowhere is not a folder"),
         (["{drawn}/train_teacher.npy", "--output", "{drawn}/factors.csv/x"], "cannot be written"),
         (
             ["{drawn}/train_teacher.npy", "--root-dir", "{here}", "--output", "{here}/o", "--drop"],
@@ -330,7 +350,7 @@ def test_rows_that_cannot_be_read_are_findings(drawn: Path, tmp_path: Path) -> N
         (["{drawn}/val_teacher.npy", "{drawn}/../ears/val_teacher.npy", "--output", "{here}/o", "--drop"], "twice"),
     ],
 )
-def test_a_mistake_is_one_line(drawn: Path, tmp_path: Path, arguments: list[str], part: str) -> None:
+def test_an_error_is_one_line(drawn: Path, tmp_path: Path, arguments: list[str], part: str) -> None:
     result = ear("check", *(text.format(drawn=drawn, here=tmp_path) for text in arguments))
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ")
@@ -348,14 +368,10 @@ def test_every_kind_is_in_the_guide() -> None:
 def test_a_narrow_terminal_keeps_the_counts(tmp_path: Path, width: int, meant: bool) -> None:
     with (tmp_path / "screen").open("w+") as file:
         console = Console(file=file, width=width, force_terminal=True, color_system=None)
-        print_table(
-            console,
-            ("found", "train", "meaning"),
-            [("leak-lookalike", "12345", "one on another side")],
-            optional=("meaning",),
-        )
+        rows = [("leak-lookalike", "12345", "near-duplicate in another split")]
+        print_table(console, ("kind", "train", "meaning"), rows, optional=("meaning",))
         file.seek(0)
         lines = file.read().splitlines()
     assert any("leak-lookalike" in line and "12345" in line for line in lines)
-    assert any("one on another side" in line for line in lines) == meant
+    assert any("near-duplicate in another" in line for line in lines) == meant
     assert max(map(len, lines)) <= width

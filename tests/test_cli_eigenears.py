@@ -62,13 +62,13 @@ def test_failures_are_one_line_and_leave_the_old_results(run: RunFolder, many_ea
     base = ["eigenears", "--run-dir", tmp_path / "runs"]
     assert ear(*base, "--components", 2, "--limit", 20).exit_code == 0
     before = {path: path.read_bytes() for path in (run.path / "eigenears").iterdir()}
-    fails(ear(*base, "--limit", 10), "10 ears have at most 9 components, wanted 16")
-    fails(ear(*base, "--components", 17), "--components 17 is more than the 16 dimensions")
+    fails(ear(*base, "--limit", 10), "10 ears have at most 9 principal components, expected 16")
+    fails(ear(*base, "--components", 17), "--components must be at most 16")
     fails(ear(*base, "--steps", 4), "--steps must be odd")
     fails(ear(*base, "--checkpoint", "nowhere.ckpt"), "nowhere.ckpt does not exist")
     same = {"image_paths": ["images/ear_00000.jpg"] * 30, "bboxes": [None] * 30}
     np.save(tmp_path / "same.npy", same, allow_pickle=True)
-    fails(ear(*base, "--manifest", tmp_path / "same.npy", "--root-dir", many_ears), "says the same of all 30 ears")
+    fails(ear(*base, "--manifest", tmp_path / "same.npy", "--root-dir", many_ears), "codes of all 30 ears are equal")
     assert {path: path.read_bytes() for path in (run.path / "eigenears").iterdir()} == before
     assert not list(run.path.glob(".*"))
 

@@ -47,7 +47,7 @@ def test_the_components_are_those_of_a_singular_value_decomposition(codes: Array
 
 def test_what_does_not_fit_in_memory_is_fitted_in_pieces(codes: Array, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = fit_eigenears(codes, 12)
-    monkeypatch.setattr(eigenears, "WHOLE_BYTES", 1000)
+    monkeypatch.setattr(eigenears, "FULL_PCA_BYTES", 1000)
     pieces = fit_eigenears(codes, 12)
     np.testing.assert_allclose(pieces.variances, whole.variances, rtol=0.01)
     overlap = np.abs(np.sum(pieces.components[:3] * whole.components[:3], axis=1))
@@ -115,11 +115,11 @@ def test_a_file_that_is_no_space_is_refused_and_runs_nothing(codes: Array, tmp_p
 
 
 def test_impossible_spaces_are_refused(codes: Array) -> None:
-    with pytest.raises(ConfigError, match="--components 13 is more than the 12 dimensions"):
+    with pytest.raises(ConfigError, match="`components` must be at most 12"):
         fit_eigenears(codes, 13)
-    with pytest.raises(DataError, match="5 ears have at most 4 components, wanted 5"):
+    with pytest.raises(DataError, match="5 ears have at most 4 principal components, expected 5"):
         fit_eigenears(codes[:5], 5)
-    with pytest.raises(DataError, match="says the same of all 200 ears"):
+    with pytest.raises(DataError, match="codes of all 200 ears are equal"):
         fit_eigenears(np.ones_like(codes), 4)
 
 

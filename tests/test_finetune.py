@@ -18,11 +18,11 @@ from running import ear, fails
 from earcli.checkpoints.runs import RunFolder, find_checkpoint
 from earcli.config.detector import FinetuneConfig
 from earcli.data.views import view_dataset
+from earcli.errors import InterruptedTraining
 from earcli.exporting.runtime import OnnxModel, to_images
 from earcli.models.detector import EarDetector
 from earcli.models.vae import EarVAE
-from earcli.tasks.finetune import labels_of, start
-from earcli.training.callbacks import InterruptedTraining
+from earcli.tasks.detectors import build_detector, read_label_sets
 from earcli.training.loop import train_detector
 
 
@@ -43,17 +43,15 @@ def config(ears: Path, teacher: Path, tmp_path: Path) -> FinetuneConfig:
     )
 
 
-def fit(
-    config: FinetuneConfig, report: Recorder | None = None, resume: tuple[RunFolder, Path] | None = None
-) -> RunFolder:
+def fit(config: FinetuneConfig, report: Recorder | None = None) -> RunFolder:
     report = report or Recorder()
-    train, val = labels_of(config, report)  # type: ignore[arg-type]
-    model, config = start(config, train.names, resumed=resume is not None)
+    train, val = read_label_sets(config, report)
+    model, config = build_detector(config, train.names)
     varied, plain = (
         view_dataset(labels, 64, 0.1, vary=vary, folder=config.run_dir / ".cache", workers=2)[0]
         for labels, vary in ((train, True), (val, False))
     )
-    return train_detector(config, model, varied, plain, (), report, resume)[0]
+    return train_detector(config, model, varied, plain, (), report)[0]
 
 
 def weights(run: RunFolder) -> dict[str, torch.Tensor]:
@@ -71,7 +69,7 @@ def detector(ears: Path, teacher: Path, tmp_path_factory: pytest.TempPathFactory
     steps = ("--epochs", 2, "--epoch-steps", 2, "--batch-size", 4, "--precision", 32)
     result = ear("finetune", "--checkpoint", teacher, *sets, *steps, "--run-dir", folder)
     assert result.exit_code == 0, result.output
-    assert "24 labeled ears to learn from, 6 to validate on; 17 points" in result.stdout
+    assert "24 labeled training ears, 6 validation ears; 17 landmarks" in result.stdout
     assert f"teacher {teacher}" in result.stdout
     assert "epoch 1  train_loss" in result.stdout
     assert "NME" in result.stdout
@@ -120,7 +118,7 @@ def test_the_newest_run_of_a_kind_is_found(detector: Path, teacher: Path) -> Non
     fails(ear("embed", "x", "-o", "y.npz", "--run-dir", detector), "x does not exist")
     fails(ear("eigenears", "--run-dir", detector), "No run in", "has last.ckpt. Train first (ear train)")
     fails(ear("predict", teacher.parent, "--run-dir", teacher.parents[3]), "No picture in")
-    fails(ear("eigenears", "--checkpoint", best), "is a detector's checkpoint, wanted a teacher's")
+    fails(ear("eigenears", "--checkpoint", best), "is a detector's checkpoint, expected a teacher's")
 
 
 def test_predictions_are_drawn_and_written_down(detector: Path, ears: Path, tmp_path: Path) -> None:
@@ -203,7 +201,7 @@ def test_an_exported_detector_gives_the_same_numbers(detector: Path, ears: Path,
     assert result.exit_code == 0, result.output
     assert "20 real crops at batches 1, 2, 5" in result.stdout
     model = OnnxModel(target)
-    assert model.facts.points.split(",")[0] == "helix_root"
+    assert model.metadata.points.split(",")[0] == "helix_root"
     with Image.open(ears / "images" / "ear_00000.jpg") as picture:
         pixels = np.asarray(picture.convert("RGB").resize((64, 64), Image.Resampling.BILINEAR))[None]
     found = model(to_images(pixels))
@@ -214,7 +212,8 @@ def test_an_exported_detector_gives_the_same_numbers(detector: Path, ears: Path,
     assert found["boxes"] == pytest.approx(boxes.numpy(), abs=1e-5, rel=1e-5)
     assert found["keypoints"] == pytest.approx(keypoints.numpy(), abs=1e-5)
     fails(
-        ear("export", "--part", "detector", "--precision", "int8", "--run-dir", detector), "--part detector goes with"
+        ear("export", "--part", "detector", "--precision", "int8", "--run-dir", detector),
+        "detector's --format must be onnx or pt2",
     )
 
 
@@ -252,7 +251,7 @@ def test_boxes_alone_and_whole_pictures_can_be_learned(ears: Path, teacher: Path
     where = ("--run-dir", tmp_path / "runs", "--checkpoint", teacher, "--batch-size", 3)
     result = ear("finetune", *sets, *more, *where)
     assert result.exit_code == 0, result.output
-    assert "2 labeled ears to learn from (and pictures without an ear: 1), 2 to validate on; 0 points" in result.stdout
+    assert "2 labeled training ears (and 1 pictures without an ear), 2 validation ears; 0 landmarks" in result.stdout
     assert "NME" not in result.stdout
     result = ear("evaluate", "--run-dir", tmp_path / "runs")
     assert result.exit_code == 0, result.output
@@ -261,35 +260,35 @@ def test_boxes_alone_and_whole_pictures_can_be_learned(ears: Path, teacher: Path
 
 def test_other_starts(config: FinetuneConfig, tmp_path: Path, teacher: Path) -> None:
     small = {"teacher_size": 64, "latent_dim": 8, "resnet_version": "resnet18"}
-    nothing, settled = start(replace(config, init="none", **small), ("a", "b"))  # type: ignore[arg-type]
-    assert settled.architecture == (8, 64, "resnet18")
+    nothing, settled = build_detector(replace(config, init="none", **small), ("a", "b"))  # type: ignore[arg-type]
+    assert (settled.latent_dim, settled.teacher_size, settled.resnet_version) == (8, 64, "resnet18")
     assert settled.point_names == ("a", "b")
     # a batch norm counts what it has seen
     assert EarVAE.load_from_checkpoint(teacher).encoder.stem[1].num_batches_tracked > 0
     assert nothing.encoder.stem[1].num_batches_tracked == 0
-    assert start(config, ("a",))[0].encoder.stem[1].num_batches_tracked > 0
+    assert build_detector(config, ("a",))[0].encoder.stem[1].num_batches_tracked > 0
     trunk = torchvision.models.resnet18(weights=None).state_dict()
     torch.save(trunk, tmp_path / "trunk.pth")
     given = replace(config, init="imagenet", weights=str(tmp_path / "trunk.pth"), **small)  # type: ignore[arg-type]
-    assert torch.equal(start(given, ("a",))[0].encoder.stem[0].weight, trunk["conv1.weight"])
+    assert torch.equal(build_detector(given, ("a",))[0].encoder.stem[0].weight, trunk["conv1.weight"])
 
 
 def test_every_mistake_is_one_line(teacher: Path, ears: Path, detector: Path, tmp_path: Path) -> None:
     sets = ("--train-manifest", ears / "train_landmarks.coco.json", "--val-manifest", ears / "val_landmarks.coco.json")
     tune = ("finetune", "--run-dir", tmp_path / "runs", *sets)
     fails(ear(*tune), "No run in", "has best. Train first (ear train)")
-    fails(ear(*tune, "--checkpoint", teacher, "--landmarks", 5), "17 points, wanted 5", "--landmarks")
-    fails(ear(*tune, "--checkpoint", teacher, "--latent-dim", 5), "--latent-dim 5 is not the teacher's, which is 8")
+    fails(ear(*tune, "--checkpoint", teacher, "--landmarks", 5), "17 points, expected 5", "--landmarks")
+    fails(ear(*tune, "--checkpoint", teacher, "--latent-dim", 5), "--latent-dim is 5, but the teacher's is 8")
     fails(ear(*tune, "--checkpoint", teacher, "--landmark-names", "a,b"), "has 2 names, but the labels have 17 points")
     fails(ear(*tune, "--checkpoint", find_checkpoint("best", detector, "detector")), "is a detector's checkpoint")
     fails(ear("finetune", "--train-manifest", tmp_path / "no.json"), "no.json does not exist")
-    fails(ear(*tune, "--init", "none", "--freeze-encoder"), "--freeze-encoder keeps what a teacher knows")
+    fails(ear(*tune, "--init", "none", "--freeze-encoder"), "--freeze-encoder needs a teacher")
     fails(ear("evaluate", "--checkpoint", teacher, "--normalize", "crop"), "--normalize cannot be used", "is a teacher")
     fails(ear("predict", ears, "--checkpoint", teacher, "-o", tmp_path / "p"), "is a teacher's checkpoint")
     compare = ("compare-init", "--manifest", ears / "val_landmarks.coco.json", "--checkpoint", teacher)
     fails(ear(*compare, "-o", tmp_path / "c", "--budgets", "x"), "--budgets must be numbers of labels")
-    fails(ear(*compare, "-o", tmp_path / "c", "--budgets", "9"), "--budgets asks for 9 labels", "Give more --folds")
-    fails(ear(*compare, "-o", tmp_path / "c", "--folds", "9"), "--folds 9 of 6 groups")
-    fails(ear(*compare, "-o", tmp_path / "c", "--starts", "luck"), "--starts must be some of none, teacher")
+    fails(ear(*compare, "-o", tmp_path / "c", "--budgets", "9"), "--budgets has 9 labels", "a fold has")
+    fails(ear(*compare, "-o", tmp_path / "c", "--folds", "9"), "--folds is 9, but there are 6 groups")
+    fails(ear(*compare, "-o", tmp_path / "c", "--starts", "luck"), "--starts must be one of none, teacher")
     last = detector / "ear_detector" / "version_0" / "checkpoints" / "last.ckpt"
     fails(ear("resume", last, "--epochs", 2), "has all of its 2 epochs")

@@ -1,4 +1,4 @@
-"""From a folder of anything to a set that does not leak."""
+"""`ear prepare`: from raw images and annotations to a set without leaks."""
 
 import csv
 import json
@@ -13,19 +13,23 @@ import pytest
 from PIL import Image, ImageOps
 from running import ear
 
+import earcli
 from earcli.curation.box_geometry import box_iou
-from earcli.curation.merge import merge
-from earcli.curation.preparation import Prepared, PrepareOptions, prepare_dataset
+from earcli.curation.merge import merge_samples
+from earcli.curation.preparation import PreparedSet, PrepareOptions, prepare_set
 from earcli.curation.scan import scan
-from earcli.curation.sources import collect_samples, subject_rule
+from earcli.curation.sources import collect_samples
 from earcli.curation.split import split_groups
+from earcli.curation.subjects import parse_subject_rule
 from earcli.data.formats.columns import Keypoints
 from earcli.data.manifest import read_manifest, write_manifest
 from earcli.errors import ConfigError, DataError
 
+NO_SUBJECTS = parse_subject_rule("none")
+
 
 def picture(seed: int, size: tuple[int, int] = (90, 120)) -> Image.Image:
-    """Something sharp that no other seed resembles."""
+    """A sharp image unlike that of any other seed."""
     coarse = np.random.default_rng(seed).integers(0, 256, (9, 7, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.NEAREST)
 
@@ -48,22 +52,22 @@ def coco(names: list[str], boxes: list[Any], **more: Any) -> str:
     return json.dumps({"images": images, "annotations": annotations, "categories": []})
 
 
-def ready(*sources: Path, **wishes: Any) -> Prepared:
-    return prepare_dataset(list(sources), PrepareOptions(num_workers=2, **wishes))
+def ready(*sources: Path, **options: Any) -> PreparedSet:
+    return prepare_set(list(sources), PrepareOptions(num_workers=2, **options))
 
 
-def used(prepared: Prepared) -> list[str]:
+def used(prepared: PreparedSet) -> list[str]:
     return sorted({sample.label for sample in prepared.samples})
 
 
-def reasons(prepared: Prepared) -> dict[str, str]:
+def reasons(prepared: PreparedSet) -> dict[str, str]:
     return {item.path or item.source: item.reason for item in prepared.left_out}
 
 
-# -- finding
+# -- collecting
 
 
-def test_folders_and_every_kind_of_annotation_are_found_and_mixed(tmp_path: Path) -> None:
+def test_folders_and_annotations_of_every_format_are_combined(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     fill(raw / "plain" / "deep", 2)
     names = fill(raw / "coco", 3, 10)
@@ -93,7 +97,7 @@ def test_folders_and_every_kind_of_annotation_are_found_and_mixed(tmp_path: Path
     assert [name for name, _ in boxes] == [name for name, _ in expected]
     np.testing.assert_array_equal([box for _, box in boxes], [box for _, box in expected])
     assert set(reasons(prepared)) == {"raw/coco/012.png", "raw/csv/021.png"}
-    assert "names others in its folder" in reasons(prepared)["raw/coco/012.png"]
+    assert "names other images in its folder" in reasons(prepared)["raw/coco/012.png"]
 
 
 def test_a_picture_that_is_not_beside_its_annotation_is_found_by_its_name(tmp_path: Path) -> None:
@@ -103,13 +107,13 @@ def test_a_picture_that_is_not_beside_its_annotation_is_found_by_its_name(tmp_pa
     (tmp_path / "labels" / "x.coco.json").write_text(
         coco(["images\\001.png", "000.png", "zzz.png"], [[1, 2, 30, 40]] * 3)
     )
-    found = collect_samples([tmp_path], subject_rule("none"))
-    assert {s.path for s in found.samples if s.box == (1, 2, 30, 40)} == {str(tmp_path / "images" / "a" / "001.png")}
-    assert {item.path: item.reason for item in found.left_out[:2]} == {
-        "000.png": "no such file, and 2 pictures have that name",
+    contents = collect_samples([tmp_path], NO_SUBJECTS)
+    assert {s.path for s in contents.samples if s.box == (1, 2, 30, 40)} == {str(tmp_path / "images" / "a" / "001.png")}
+    assert {item.path: item.reason for item in contents.left_out[:2]} == {
+        "000.png": "not beside it, and 2 images have that name",
         "zzz.png": "no such file",
     }
-    assert found.left_out[2].path.endswith("images/a/000.png")  # beside one that is labeled
+    assert contents.left_out[2].path.endswith("images/a/000.png")  # beside one that is labeled
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "{outside}/secret.png", "a/../../secret.png"])
@@ -118,15 +122,15 @@ def test_a_path_that_leaves_the_source_through_an_annotation_is_refused(tmp_path
     shutil.copy(tmp_path / "raw" / "000.png", tmp_path / "secret.png")
     path = name.format(outside=tmp_path)
     (tmp_path / "raw" / "_annotations.csv").write_text(f"image_path\n{path}\n001.png\n000.png\n")
-    found = collect_samples([tmp_path / "raw"], subject_rule("none"))
-    assert [s.label for s in found.samples] == ["raw/001.png", "raw/000.png"]
-    assert found.left_out[0].path == path
-    assert "the path leaves" in found.left_out[0].reason
-    allowed = collect_samples([tmp_path / "raw"], subject_rule("none"), tmp_path)
+    contents = collect_samples([tmp_path / "raw"], NO_SUBJECTS)
+    assert [s.label for s in contents.samples] == ["raw/001.png", "raw/000.png"]
+    assert contents.left_out[0].path == path
+    assert "the path leaves" in contents.left_out[0].reason
+    allowed = collect_samples([tmp_path / "raw"], NO_SUBJECTS, tmp_path)
     assert ("secret.png" in {Path(s.path).name for s in allowed.samples}) == name.startswith("{")
 
 
-def test_links_in_a_circle_names_in_any_script_and_hidden_files(tmp_path: Path) -> None:
+def test_cyclic_links_names_in_any_script_and_hidden_files(tmp_path: Path) -> None:
     raw = tmp_path / 'my "raw" ears'
     for number, name in enumerate(["耳 朵.png", "أذن.png", "it's.png", "=1+1.png", os.fsdecode(b"\xff.png"), ".x.png"]):
         (raw / "sub").mkdir(parents=True, exist_ok=True)
@@ -136,7 +140,7 @@ def test_links_in_a_circle_names_in_any_script_and_hidden_files(tmp_path: Path) 
     (raw / "nowhere.png").symlink_to(raw / "not-there.png")
     result = ear("prepare", raw, "--output", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    rows = [read_manifest(tmp_path / "out" / f"{side}_teacher{kind}") for side in ("train", "val") for kind in
+    rows = [read_manifest(tmp_path / "out" / f"{part}_teacher{kind}") for part in ("train", "val") for kind in
             (".npy", ".csv")]  # fmt: skip
     assert len(rows[0]) + len(rows[2]) == 5
     for npy, table in (rows[:2], rows[2:]):
@@ -146,14 +150,14 @@ def test_links_in_a_circle_names_in_any_script_and_hidden_files(tmp_path: Path) 
         assert list(csv.reader(file))[1:] == [['my "raw" ears/nowhere.png', 'my "raw" ears', "no such file"]]
 
 
-def test_no_picture_says_what_was_looked_for_and_seen(tmp_path: Path) -> None:
+def test_a_source_without_images_names_the_extensions_that_it_has(tmp_path: Path) -> None:
     (tmp_path / "a.heic").write_text("")
     (tmp_path / "b.HEIC").write_text("")
     result = ear("prepare", tmp_path, "--output", tmp_path / "out")
     assert result.exit_code == 1
-    assert "No picture found" in result.stderr
+    assert "No images in" in result.stderr
     assert ".jpg" in result.stderr
-    assert "found .heic (2)" in result.stderr
+    assert "got .heic (2)" in result.stderr
     assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == []
 
 
@@ -172,15 +176,15 @@ def test_broken_items_are_listed_and_never_stop_the_rest(tmp_path: Path) -> None
     (raw / "table" / "_annotations.csv").write_text("image_path,x,y,w,h\n020.png,1,1,40,40\n020.png,x,1,40,40\n")
     prepared = ready(raw)
     assert used(prepared) == ["raw/000.png", "raw/005.png", "raw/table/020.png"]
-    found = reasons(prepared)
-    assert "unreadable" in found["raw/001.png"]
-    assert "not a picture" in found["raw/002.png"]
-    assert "003.pts, line 3" in found["raw/003.png"]
-    assert found["raw/004.pts"] == "no picture of that name is beside it"
-    assert found["raw/pipe.png"] == "unreadable (not a regular file)"
-    assert "line 3: not JSON" in found["raw/json/_annotations.coco.json"]
-    assert found["raw/json/020.png"] == "_annotations.coco.json beside it cannot be read"
-    assert "line 3: the box is 'x'" in found["raw/table/_annotations.csv"]
+    left_out = reasons(prepared)
+    assert "unreadable" in left_out["raw/001.png"]
+    assert "not a picture" in left_out["raw/002.png"]
+    assert "003.pts, line 3" in left_out["raw/003.png"]
+    assert left_out["raw/004.pts"] == "no image with that name is beside it"
+    assert left_out["raw/pipe.png"] == "unreadable (not a regular file)"
+    assert "line 3: not JSON" in left_out["raw/json/_annotations.coco.json"]
+    assert left_out["raw/json/020.png"] == "_annotations.coco.json beside it cannot be read"
+    assert "line 3: the box is 'x'" in left_out["raw/table/_annotations.csv"]
 
 
 @pytest.mark.parametrize(
@@ -196,19 +200,19 @@ def test_broken_items_are_listed_and_never_stop_the_rest(tmp_path: Path) -> None
     ],
 )
 def test_subjects_come_from_folders_or_names_when_asked(text: str, path: str, subject: str) -> None:
-    assert subject_rule(text)(path) == subject
+    assert parse_subject_rule(text)(path) == subject
 
 
-@pytest.mark.parametrize(("text", "message"), [("(", "not a regular expression"), ("abc", "has no group")])
+@pytest.mark.parametrize(("text", "message"), [("(", "or a regular expression"), ("abc", "has no group")])
 def test_a_subject_pattern_that_cannot_work_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        subject_rule(text)
+        parse_subject_rule(text)
 
 
 # -- several sources about one picture
 
 
-def two_sources(folder: Path, one: Any, two: Any) -> Prepared:
+def two_sources(folder: Path, one: Any, two: Any) -> PreparedSet:
     names = fill(folder / "raw", 5)
     everyone: list[Any] = [[10, 10, 60, 80]] * 4
     (folder / "raw" / "a.coco.json").write_text(coco(names, [one, *everyone]))
@@ -236,7 +240,7 @@ def test_sources_that_name_different_people_leave_the_picture_out(tmp_path: Path
     for name, who in (("a", "kim"), ("b", "lee")):
         rows = "".join(f"{n},{who if n == '000.png' else 'max'}\n" for n in names)
         (tmp_path / f"{name}_annotations.csv").write_text("image_path,subject\n" + rows)
-    kept, left_out = merge(collect_samples([tmp_path], subject_rule("none")).samples)
+    kept, left_out = merge_samples(collect_samples([tmp_path], NO_SUBJECTS).samples)
     assert [Path(s.path).name for s in kept] == names[1:]
     assert "different subjects: 'kim', 'lee'" in left_out[0].reason
 
@@ -245,13 +249,13 @@ def test_key_points_of_one_source_and_the_box_of_another_make_one_ear(tmp_path: 
     names = fill(tmp_path, 2)
     (tmp_path / "_annotations.coco.json").write_text(coco(names, [[10, 10, 60, 80]] * 2))
     (tmp_path / "000.pts").write_text("version: 1\nn_points: 2\n{\n16 16\n66 86\n}\n")
-    kept, left_out = merge(collect_samples([tmp_path], subject_rule("none")).samples)
+    kept, left_out = merge_samples(collect_samples([tmp_path], NO_SUBJECTS).samples)
     assert not left_out
     assert [s.box for s in kept] == [(10, 10, 60, 80)] * 2
     assert isinstance(kept[0].keypoints, Keypoints)
 
 
-def test_overlap_is_intersection_over_union() -> None:
+def test_box_iou_is_intersection_over_union() -> None:
     a, b = np.array([0.0, 0, 10, 10]), np.array([5.0, 0, 10, 10])
     assert box_iou(a, b) == pytest.approx(50 / 150)
     assert box_iou(a, a) == 1
@@ -259,22 +263,22 @@ def test_overlap_is_intersection_over_union() -> None:
     assert box_iou(a, np.full(4, np.nan)) == 0
 
 
-# -- dividing
+# -- splitting
 
 
-def test_a_split_keeps_groups_together_is_drawn_by_the_seed_and_close_to_the_share() -> None:
-    labels = np.random.default_rng(0).integers(0, 60, 1000)
-    held_out = split_groups(labels, 0.8, 3)
-    assert not set(labels[held_out]) & set(labels[~held_out])
-    assert abs(held_out.mean() - 0.2) < 0.02
-    np.testing.assert_array_equal(held_out, split_groups(labels, 0.8, 3))
-    assert (held_out != split_groups(labels, 0.8, 4)).any()
+def test_a_split_keeps_groups_together_depends_on_the_seed_and_has_about_the_given_fraction() -> None:
+    groups = np.random.default_rng(0).integers(0, 60, 1000)
+    is_validation = split_groups(groups, 0.8, 3)
+    assert not set(groups[is_validation]) & set(groups[~is_validation])
+    assert abs(is_validation.mean() - 0.2) < 0.02
+    np.testing.assert_array_equal(is_validation, split_groups(groups, 0.8, 3))
+    assert (is_validation != split_groups(groups, 0.8, 4)).any()
     assert split_groups(np.array([0, 0, 1]), 0.9, 0).tolist() == [False, False, True]
     with pytest.raises(DataError, match="All 3 ears are related"):
         split_groups(np.zeros(3, int), 0.5, 0)
 
 
-def test_people_and_look_alikes_never_lie_on_both_sides(tmp_path: Path) -> None:
+def test_related_ears_stay_in_one_part(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     for person in range(8):
         fill(raw / f"p{person}", 4, 10 * person)
@@ -284,31 +288,31 @@ def test_people_and_look_alikes_never_lie_on_both_sides(tmp_path: Path) -> None:
         changed.convert("RGB").save(raw / f"p{person ^ 1}" / f"x{person}.jpg", quality=60)
     for seed in range(5):
         prepared = ready(raw, subject="folder", seed=seed)
-        sides: dict[str, set[bool]] = {}
-        for sample, side in zip(prepared.samples, prepared.held_out, strict=True):
-            sides.setdefault(sample.subject, set()).add(bool(side))
-        assert all(len(side) == 1 for side in sides.values())
-        assert sides["p0"] == sides["p1"]
-        assert sides["p2"] == sides["p3"]
+        parts: dict[str, set[bool]] = {}
+        for sample, part in zip(prepared.samples, prepared.is_validation, strict=True):
+            parts.setdefault(sample.subject, set()).add(bool(part))
+        assert all(len(part) == 1 for part in parts.values())
+        assert parts["p0"] == parts["p1"]
+        assert parts["p2"] == parts["p3"]
     assert prepared.lookalikes == 8
     assert prepared.subjects == 8
 
 
-def test_copies_of_a_file_are_left_out_and_boxes_are_cut_at_the_border(tmp_path: Path) -> None:
+def test_copies_of_a_file_are_left_out_and_boxes_are_clipped(tmp_path: Path) -> None:
     fill(tmp_path / "raw", 4)
     shutil.copy(tmp_path / "raw" / "001.png", tmp_path / "raw" / "copy.png")
     rows = ["000.png,-5,100,50,30", "001.png,,,,", "copy.png,,,,", "002.png,80,110,200,300", "003.png,20,30,90,120"]
     (tmp_path / "raw" / "_annotations.csv").write_text("\n".join(["image_path,x,y,w,h", *rows]))
     prepared = ready(tmp_path / "raw")
     assert [s.box for s in prepared.samples if s.box[0] == s.box[0]] == [(0, 100, 45, 20)]
-    found = reasons(prepared)
-    assert found["raw/copy.png"] == "the same picture as raw/001.png"
-    assert "lies mostly outside" in found["raw/002.png"]
-    assert "only as xmin, ymin, xmax, ymax" in found["raw/003.png"]
+    left_out = reasons(prepared)
+    assert left_out["raw/copy.png"] == "the same image as raw/001.png"
+    assert "lies mostly outside" in left_out["raw/002.png"]
+    assert "only as xmin, ymin, xmax, ymax" in left_out["raw/003.png"]
 
 
 @pytest.mark.parametrize(("task", "count"), [("teacher", 4), ("detector", 3), ("landmarks", 2)])
-def test_a_task_takes_the_ears_that_have_what_it_needs(tmp_path: Path, task: str, count: int) -> None:
+def test_each_task_selects_the_ears_with_its_labels(tmp_path: Path, task: str, count: int) -> None:
     names = fill(tmp_path / "raw" / "a", 2)
     points = {"keypoints": [20, 30, 2, 40, 50, 2, 0, 0, 0]}
     (tmp_path / "raw" / "a" / "x.coco.json").write_text(coco(names, [[1, 1, 70, 90]] * 2, **points))
@@ -318,12 +322,56 @@ def test_a_task_takes_the_ears_that_have_what_it_needs(tmp_path: Path, task: str
     result = ear("prepare", tmp_path / "raw", "--task", task, "--output", tmp_path / "out", "--split", 0.5)
     assert result.exit_code == 0, result.output
     for kind in (".npy", ".csv", ".coco.json"):
-        sides = [read_manifest(tmp_path / "out" / f"{side}_{task}{kind}") for side in ("train", "val")]
-        assert sum(map(len, sides)) == count
-    assert sum(sum(k is not None for k in side.keypoints or []) for side in sides) == 2
+        parts = [read_manifest(tmp_path / "out" / f"{part}_{task}{kind}") for part in ("train", "val")]
+        assert sum(map(len, parts)) == count
+    assert sum(sum(k is not None for k in part.keypoints or []) for part in parts) == 2
 
 
-# -- the command
+def test_avif_images_are_collected(tmp_path: Path) -> None:
+    for number in range(3):
+        picture(number).save(tmp_path / f"{number}.avif")
+    assert used(ready(tmp_path)) == [f"{tmp_path.name}/{number}.avif" for number in range(3)]
+
+
+# -- the task and the command
+
+
+def test_the_task_returns_what_it_wrote_and_prints_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path / "raw", 5)
+    (tmp_path / "raw" / "broken.png").write_text("no image")
+    result = earcli.prepare(tmp_path / "raw", tmp_path / "out", seed=3)
+    assert capsys.readouterr() == ("", "")
+    assert (result.train_count, result.val_count) == (4, 1)
+    assert result.train_manifest == tmp_path / "out" / "train_teacher.npy"
+    assert {result.train_manifest, result.val_manifest} < set(result.manifests)
+    assert len(read_manifest(result.train_manifest)) == 4
+    assert [item.path for item in result.left_out] == ["raw/broken.png"]
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {path.name for path in result.manifests} | {"data_card.md", "contact_sheet.png", "left_out.csv"}
+
+
+def test_at_most_five_exclusions_are_printed(tmp_path: Path) -> None:
+    fill(tmp_path / "raw", 5)
+    for number in range(7):
+        (tmp_path / "raw" / f"broken{number}.png").write_text("no image")
+    result = ear("prepare", tmp_path / "raw", "--output", tmp_path / "out")
+    lines = [line for line in result.stdout.splitlines() if line.startswith("left out")]
+    assert len(lines) == 6
+    assert lines[-1] == "left out 7 in total; left_out.csv lists them"
+
+
+def test_an_interrupted_scan_says_how_to_continue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path / "raw", 3)
+
+    def interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("earcli.curation.preparation.find_near_duplicates", interrupt)
+    result = ear("prepare", tmp_path / "raw", "--output", tmp_path / "out")
+    assert result.exit_code == 130
+    assert result.stdout == "stopped; the same command continues where it was\n"
+    assert (tmp_path / ".out.scan.jsonl").is_file()
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_written_is_the_same_every_time_and_readable_by_the_original_code(ears: Path, tmp_path: Path) -> None:
@@ -331,7 +379,7 @@ def test_what_is_written_is_the_same_every_time_and_readable_by_the_original_cod
     for name in ("one", "two"):
         result = ear("prepare", tmp_path / "raw", "--output", tmp_path / name, "--seed", 5)
         assert result.exit_code == 0, result.output
-    assert re.search(r"24 training ears, 6 validation ears", result.stdout)
+    assert re.search(r"24 ears for training, 6 for validation", result.stdout)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert files == ["contact_sheet.png", "data_card.md", "left_out.csv", "train_teacher.coco.json",
                      "train_teacher.csv", "train_teacher.npy", "val_teacher.coco.json", "val_teacher.csv",
@@ -347,40 +395,42 @@ def test_what_is_written_is_the_same_every_time_and_readable_by_the_original_cod
     card = (tmp_path / "one" / "data_card.md").read_text()
     assert "| ears | 24 | 6 |" in card
     assert str(tmp_path) not in card
-    assert not list(tmp_path.glob(".*"))  # nothing of the scan is left
+    assert not list(tmp_path.glob(".*"))  # the scan log was removed
 
 
-def test_a_scan_that_was_killed_goes_on_and_notices_files_that_changed(tmp_path: Path) -> None:
+def test_a_killed_scan_continues_and_notices_files_that_changed(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in fill(tmp_path, 6)]
-    boxes, notes = np.full((6, 4), np.nan), tmp_path / "notes.jsonl"
-    first = scan(paths[:3], boxes[:3], 2, None, notes)
-    with notes.open("a") as file:
+    boxes, scan_log = np.full((6, 4), np.nan), tmp_path / "scan.jsonl"
+    first = scan(paths[:3], boxes[:3], 2, None, scan_log)
+    with scan_log.open("a") as file:
         file.write('["half a li')
     picture(99).save(paths[1])
     seen: list[tuple[str, int, int]] = []
-    second = scan(paths, boxes, 2, lambda *args: seen.append(args), notes)
+    second = scan(paths, boxes, 2, lambda *args: seen.append(args), scan_log)
     assert (second[0], second[2]) == (first[0], first[2])
     assert second[1] != first[1]
     assert second == scan(paths, boxes, 2)
-    assert seen == [("opening pictures", 6, 6)]
-    scan(paths, boxes, 2, lambda *args: seen.append(args), notes)
-    assert len(seen) == 1  # nothing was left to open
+    assert seen == [("opening images", 6, 6)]
+    scan(paths, boxes, 2, lambda *args: seen.append(args), scan_log)
+    assert len(seen) == 1  # every image was in the log
 
 
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
         (["--task", "segment"], ["--task must be one of teacher, detector, landmarks"]),
-        (["--split", "1"], ["--split must be more than 0 and less than 1, got 1."]),
+        (["--split", "1"], ["--split must be more than 0 and less than 1, got 1.0."]),
+        (["--num-workers", "0"], ["--num-workers must be 1 or more, got 0."]),
+        (["--seed", "-1"], ["--seed must be 0 or more, got -1."]),
         (["--root-dir", "nowhere"], ["--root-dir nowhere is not a folder"]),
         (["--subject", "abc"], ["--subject 'abc' has no group"]),
-        (["--task", "landmarks"], ["None of 0 ears can be used for --task landmarks: no keypoints"]),
+        (["--task", "landmarks"], ["None of 3 ears can be used for --task landmarks: no keypoints (3)"]),
         (["--output", "{raw}"], ["is not empty"]),
         (["--output", "{raw}/000.png/x"], ["cannot be written"]),
         (["nowhere"], ["nowhere does not exist"]),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path: Path, options: list[str], parts: list[str]) -> None:
+def test_an_error_is_one_line_and_leaves_nothing(tmp_path: Path, options: list[str], parts: list[str]) -> None:
     raw = tmp_path / "raw"
     fill(raw, 3)
     before = sorted(p.name for p in raw.iterdir())

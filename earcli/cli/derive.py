@@ -73,7 +73,8 @@ def task_options(
     result = []
     for name in names:
         default = inspect.signature(task).parameters[name].default
-        kind, text = _typer_type(hints[name]), with_flags(helps[name], flags)
+        hint = _sequence_type(hints[name]) if name in arguments else hints[name]
+        kind, text = _typer_type(hint), with_flags(helps[name], flags)
         if name in arguments:
             metavar = name.upper().rstrip("S") if get_origin(kind) is list else name.upper()
             option: Any = typer.Argument(metavar=metavar, help=text, show_default=False)
@@ -120,6 +121,16 @@ def _number_or(words: Mapping[str, int]) -> Callable[[Any], int]:
             raise typer.BadParameter(f"{value!r} is not a valid integer or {', '.join(words)}.") from None
 
     return parse
+
+
+def _sequence_type(hint: Any) -> Any:
+    """The sequence in a type that also allows a single value; any other type as it is.
+
+    >>> _sequence_type(str | Sequence[str])
+    collections.abc.Sequence[str]
+    """
+    sequences = [option for option in get_args(hint) if get_origin(option) is Sequence]
+    return sequences[0] if sequences else hint
 
 
 def _typer_type(hint: Any) -> Any:

@@ -1,89 +1,61 @@
-"""Finds the faults of a split, and writes them down."""
+"""Writing what `ear check` leaves: findings, a sheet of the worst crops, and cleaned manifests."""
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.curation.findings import KINDS, Finding, summarize
-from earcli.curation.keypoint_shapes import find_points_outside, find_unusual_shapes
-from earcli.curation.sample_checks import find_sample_faults
-from earcli.curation.set_checks import find_set_faults
+from earcli.curation.findings import KINDS, Finding
 from earcli.curation.split_part import SplitPart
 from earcli.data.images import BadPictureError, quiet_decoding, read_crop
 from earcli.data.manifest import write_columns
-from earcli.errors import ConfigError, DataError
+from earcli.errors import DataError
 from earcli.files import atomic_write, relative_posix, write_csv
 from earcli.reporting.plots import labeled_rows, save_image
 
 SHEET_SIDE = 96
 SHEET_COLUMNS = 10
-CLEANED = "cleaned"
 
 
-def find_faults(parts: Sequence[SplitPart]) -> list[Finding]:
-    """All faults, in the order of `KINDS`, then by part and row."""
-    findings = [Finding("row", part.index, -1, "", text) for part in parts for text in part.bad_rows]
-    for part in parts:
-        findings += [*find_sample_faults(part), *find_points_outside(part)]
-    findings += [*find_unusual_shapes(parts), *find_set_faults(parts)]
-    order = {kind: number for number, kind in enumerate(KINDS)}
-    return sorted(findings, key=lambda item: (order[item.kind], item.part, item.row))
+def write_report(
+    folder: Path, parts: Sequence[SplitPart], findings: Sequence[Finding], summary: Mapping[str, Any]
+) -> list[Path]:
+    """Writes `check.json`, `bad_files.csv` and, if a finding has an image, `worst.png`.
 
-
-def write_check(folder: Path, parts: Sequence[SplitPart], findings: Sequence[Finding]) -> list[str]:
-    """Writes `check.json`, `bad_files.csv` and, if there are faulty pictures to show, `worst.png`.
+    Args:
+        folder: Folder to write to.
+        parts: The parts of the split.
+        findings: Their faults.
+        summary: The content of `check.json`.
 
     Returns:
-        The names of the files.
+        The files.
 
     Raises:
         RunError: The folder cannot be written.
     """
-    rows = [(parts[f.part].path, f.row, f.path, f.kind, "yes" if f.harmful else "no", f.detail) for f in findings]
+    files = [folder / "check.json", folder / "bad_files.csv"]
+    with atomic_write(files[0]) as temporary:
+        temporary.write_text(json.dumps(summary, indent=1), encoding="utf-8")
     header = ("manifest", "row", "path", "kind", "harmful", "detail")
-    write_csv(folder / "bad_files.csv", header, rows)
-    with atomic_write(folder / "check.json") as temporary:
-        content = summarize([part.path for part in parts], [len(part.manifest) for part in parts], findings)
-        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    sheet = _worst_sheet(parts, findings)
+    rows = [(parts[f.part].path, f.row, f.path, f.kind, "yes" if f.harmful else "no", f.detail) for f in findings]
+    write_csv(files[1], header, [(str(path), *cells) for path, *cells in rows])
+    worst = folder / "worst.png"
+    sheet = _worst_crops(parts, findings)
     if sheet is None:
-        (folder / "worst.png").unlink(missing_ok=True)  # of an earlier check
-        return ["check.json", "bad_files.csv"]
-    save_image(folder / "worst.png", sheet)
-    return ["check.json", "bad_files.csv", "worst.png"]
+        worst.unlink(missing_ok=True)  # of an earlier check
+        return files
+    save_image(worst, sheet)
+    return [*files, worst]
 
 
-def write_cleaned(folder: Path, parts: Sequence[SplitPart], findings: Sequence[Finding]) -> list[Path]:
-    """Writes each manifest without its harmful samples to `folder/cleaned`, under the same name and in its format.
-
-    Raises:
-        ConfigError: Two manifests have the same name, or a cleaned one would replace one that was checked.
-        DataError: Nothing would be left.
-        RunError: The folder cannot be written.
-    """
-    targets = [folder / CLEANED / part.path.name for part in parts]
-    checked = {part.path.resolve() for part in parts}
-    if len(set(targets)) < len(targets) or checked & {target.resolve() for target in targets}:
-        raise ConfigError(f"`drop` would write one of {', '.join(map(str, targets))} twice. Give another `output`.")
-    bad = {(f.part, f.row) for f in findings if f.harmful}
-    for part, target in zip(parts, targets, strict=True):
-        kept = [row for row in range(len(part.manifest)) if (part.index, row) not in bad]
-        if not kept:
-            raise DataError(f"`drop` would leave nothing of {part.path}: all {len(part.manifest)} ears are harmful.")
-        chosen = part.manifest.subset(kept)
-        # relative paths are resolved against the folder of the new manifest
-        paths = [relative_posix(chosen.locate(i).absolute(), target.parent) for i in range(len(chosen))]
-        write_columns(target, replace(chosen, paths=paths), [part.facts[row].size for row in kept])
-    return targets
-
-
-def _worst_sheet(parts: Sequence[SplitPart], findings: Sequence[Finding]) -> NDArray[np.uint8] | None:
-    """A row of crops, the most severe first, for every kind with pictures that can be shown."""
+def _worst_crops(parts: Sequence[SplitPart], findings: Sequence[Finding]) -> NDArray[np.uint8] | None:
+    """A row of the most severe crops for each kind; None if no crop can be read."""
     by_kind: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         if finding.row >= 0:
@@ -91,18 +63,43 @@ def _worst_sheet(parts: Sequence[SplitPart], findings: Sequence[Finding]) -> NDA
     rows = []
     with quiet_decoding():
         for kind, members in by_kind.items():
-            members.sort(key=lambda item: -item.severity)
-            crops = [_read_crop(parts[f.part], f.row) for f in members[:SHEET_COLUMNS]]
-            if readable := [crop for crop in crops if crop is not None]:
-                rows.append((f"{kind}: {KINDS[kind].meaning} ({len(members)})", readable))
+            members.sort(key=lambda finding: -finding.severity)
+            candidates = [_read_crop(parts[f.part], f.row) for f in members[:SHEET_COLUMNS]]
+            if crops := [crop for crop in candidates if crop is not None]:
+                rows.append((f"{kind}: {KINDS[kind].meaning} ({len(members)})", crops))
     return labeled_rows(rows, SHEET_SIDE) if rows else None
 
 
 def _read_crop(part: SplitPart, row: int) -> NDArray[np.uint8] | None:
-    """The crop; the whole picture if the box is faulty; None if the picture is."""
+    """The crop, or the whole image if the box is at fault, or None if it cannot be read."""
     for box in (part.manifest.boxes[row], np.full(4, np.nan)):
         try:
             return read_crop(part.manifest.locate(row), box, SHEET_SIDE)
         except BadPictureError:
             continue
     return None
+
+
+def write_cleaned(parts: Sequence[SplitPart], findings: Sequence[Finding], targets: Sequence[Path]) -> None:
+    """Writes each manifest without its harmful samples.
+
+    Args:
+        parts: The parts of the split.
+        findings: Their faults.
+        targets: The manifest to write for each part, in the format of its extension.
+
+    Raises:
+        DataError: Nothing would be left of a manifest.
+        RunError: A target cannot be written.
+    """
+    harmful = {(finding.part, finding.row) for finding in findings if finding.harmful}
+    for part, target in zip(parts, targets, strict=True):
+        kept = [row for row in range(len(part.manifest)) if (part.index, row) not in harmful]
+        if not kept:
+            raise DataError(
+                f"Dropping harmful ears would leave nothing of {part.path}: all {len(part.manifest)} are harmful."
+            )
+        manifest = part.manifest.subset(kept)
+        # relative to the folder of the new manifest
+        paths = [relative_posix(manifest.locate(i).absolute(), target.parent) for i in range(len(manifest))]
+        write_columns(target, replace(manifest, paths=paths), [part.facts[row].size for row in kept])

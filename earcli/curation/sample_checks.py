@@ -45,7 +45,7 @@ def _find_box_faults(part: SplitPart, row: int) -> Iterator[Finding]:
 
 
 def _other_convention(part: SplitPart, row: int) -> str:
-    """How a box must be read so that it fits its image; "" if it fits as it is, or not at all."""
+    """How a box must be read so that it fits its image; "" if it already fits, or fits in no convention."""
     box, size = part.manifest.boxes[row], part.facts[row].size
     if size == (0, 0) or not np.isfinite(box).all():
         return ""

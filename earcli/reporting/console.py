@@ -92,6 +92,13 @@ class ConsoleReporter:
     Args:
         console: The console to print to.
         rewrite: Applied to the text of notes, such as to show parameters as flags.
+
+    Example:
+        >>> import sys
+        >>> from rich.console import Console
+        >>> with ConsoleReporter(Console(file=sys.stdout)) as reporter:
+        ...     reporter.note("20 images without an ear are skipped")
+        20 images without an ear are skipped
     """
 
     def __init__(self, console: Console, rewrite: Callable[[str], str] = str) -> None:

@@ -20,6 +20,9 @@ class Reporter(Protocol):
 class SilentReporter:
     """A reporter that drops everything: the default of every task."""
 
+    def __repr__(self) -> str:
+        return "SILENT"
+
     def note(self, text: str) -> None: ...
 
     def progress(self, activity: str, done: int, total: int) -> None: ...

@@ -1,59 +1,48 @@
-"""Checking manifests."""
+"""Checking a dataset for faults."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from earcli.config.fields import at_least, require
-from earcli.curation.findings import KINDS, Finding, count_kind, summarize
+from earcli.curation.findings import Finding, summarize
+from earcli.errors import ConfigError
 from earcli.reporting.reporter import SILENT, Reporter
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The faults of the parts of a split.
+    """The faults of a dataset.
 
     Attributes:
-        output: The folder of the report.
+        output: Folder of the report.
         manifests: The manifests that were checked.
-        ears_per_manifest: The number of ears in each.
-        findings: The faults, in the order of `earcli.curation.findings.KINDS`.
-        files: The names of the files in the report.
-        cleaned: The manifests without harmful samples, if they were asked for.
+        ears: The number of ears in each.
+        findings: The faults, by kind.
+        files: The files of the report: `check.json`, `bad_files.csv` and, if a finding has an image, `worst.png`.
+        cleaned: The manifests without the harmful samples; empty unless asked for.
     """
 
     output: Path
     manifests: list[Path]
-    ears_per_manifest: list[int]
+    ears: list[int]
     findings: list[Finding]
-    files: list[str]
+    files: list[Path]
     cleaned: list[Path]
 
     @property
-    def ears(self) -> int:
-        """The number of ears in all manifests."""
-        return sum(self.ears_per_manifest)
-
-    @property
     def harmful(self) -> int:
-        """The number of findings that harm training."""
+        """The number of faults that harm training."""
         return sum(finding.harmful for finding in self.findings)
 
-    def counts(self) -> dict[str, list[int]]:
-        """For each kind that was found, its number in each manifest."""
-        counts = {kind: count_kind(self.findings, kind, len(self.manifests)) for kind in KINDS}
-        return {kind: numbers for kind, numbers in counts.items() if any(numbers)}
-
     def to_dict(self) -> dict[str, Any]:
-        """What `check.json` holds, and where it is."""
-        content = summarize(self.manifests, self.ears_per_manifest, self.findings)
-        paths = {"output": str(self.output), "cleaned": [str(path) for path in self.cleaned]}
-        return {**paths, **content, "findings": [asdict(finding) for finding in self.findings]}
+        """The content of `check.json`."""
+        return summarize(self.manifests, self.ears, self.findings)
 
 
 def check(
-    manifests: Sequence[str | Path],
+    manifests: str | Path | Sequence[str | Path],
     *,
     root_dir: str | Path | None = None,
     output: str | Path = "data/check",
@@ -61,39 +50,56 @@ def check(
     num_workers: int = 4,
     reporter: Reporter = SILENT,
 ) -> CheckResult:
-    """Find unreadable files, wrong boxes, duplicates, and leaks between the parts of a split.
+    """Check a dataset for unreadable files, wrong boxes, duplicates, and leaks between the parts of a split.
 
     Args:
-        manifests: The manifests of a split: .npy, .csv or COCO .json.
-        root_dir: Folder that relative paths are resolved against. By default the manifest's.
-        output: Folder for the report.
-        drop: Write manifests without the harmful samples to cleaned/ in `output`.
-        num_workers: Threads that open pictures.
+        manifests: The parts of a split: .npy, .csv or COCO .json files.
+        root_dir: Folder that relative paths start from. By default that of each manifest.
+        output: Folder of the report.
+        drop: Write the manifests without the harmful samples to the folder `cleaned` in `output`.
+        num_workers: Threads that open images.
         reporter: Receives progress.
 
     Raises:
-        ConfigError: A cleaned manifest would replace another.
+        ConfigError: A parameter is out of range, or a cleaned manifest would replace another manifest.
         ManifestError: A manifest cannot be read at all.
-        DataError: A cleaned manifest would be empty.
-        RunError: The report cannot be written.
+        DataError: Nothing would be left of a manifest without the harmful samples.
+        RunError: The folder of the report cannot be written.
 
     Example:
         >>> import tempfile, earcli
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     ears = earcli.synth(folder + "/ears", count=5)
-        ...     earcli.check([ears.train_manifest, ears.val_manifest], output=folder + "/check").harmful
-        0
+        ...     result = earcli.check([ears.train_manifest, ears.val_manifest], output=folder + "/report")
+        ...     result.ears, result.harmful, [file.name for file in result.files]
+        ([4, 1], 0, ['check.json', 'bad_files.csv'])
     """
     require(at_least(1), num_workers=num_workers)
-    from earcli.curation.check_report import find_faults, write_check, write_cleaned
+    root_dir, output = None if root_dir is None else Path(root_dir), Path(output)
+    if root_dir is not None and not root_dir.is_dir():
+        raise ConfigError(f"`root_dir` {root_dir} is not a folder.")
+    paths = [Path(manifest) for manifest in ([manifests] if isinstance(manifests, str | Path) else manifests)]
+    cleaned = [output / "cleaned" / path.name for path in paths] if drop else []
+    _check_targets(cleaned, paths)
+    from earcli.curation.check_report import write_cleaned, write_report
+    from earcli.curation.checks import find_faults
     from earcli.curation.split_part import read_parts
     from earcli.files import check_writable
 
-    output = Path(output)
     check_writable(output)
-    paths = [Path(manifest) for manifest in manifests]
-    parts = read_parts(paths, None if root_dir is None else Path(root_dir), num_workers, reporter.progress)
+    parts = read_parts(paths, root_dir, num_workers, reporter.progress)
     findings = find_faults(parts)
-    files = write_check(output, parts, findings)
-    cleaned = write_cleaned(output, parts, findings) if drop else []
-    return CheckResult(output, paths, [len(part.manifest) for part in parts], findings, files, cleaned)
+    ears = [len(part.manifest) for part in parts]
+    files = write_report(output, parts, findings, summarize(paths, ears, findings))
+    if drop:
+        write_cleaned(parts, findings, cleaned)
+    return CheckResult(output, paths, ears, findings, files, cleaned)
+
+
+def _check_targets(cleaned: Sequence[Path], manifests: Sequence[Path]) -> None:
+    checked = {path.resolve() for path in manifests}
+    for path in cleaned:
+        if cleaned.count(path) > 1:
+            raise ConfigError(f"`drop` would write {path} twice: the manifests must have different names.")
+        if path.resolve() in checked:
+            raise ConfigError(f"`drop` would write over {path}, which is checked. Use another `output`.")

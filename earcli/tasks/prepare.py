@@ -1,24 +1,27 @@
-"""Preparing a dataset."""
+"""Preparing a training and a validation set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from earcli.config.fields import at_least, require
+from earcli.config.fields import at_least, one_of, require
 from earcli.curation.left_out import LeftOut
+from earcli.errors import ConfigError
 from earcli.reporting.reporter import SILENT, Reporter
+
+TASKS = ("teacher", "detector", "landmarks")
 
 
 @dataclass(frozen=True)
 class PrepareResult:
-    """A prepared dataset.
+    """A training and a validation set.
 
     Attributes:
-        output: Its folder.
-        train_manifest, val_manifest: The `.npy` manifests, for `earcli.train`.
-        manifests: All manifests: `.npy`, `.csv` and, with boxes or keypoints, `.coco.json`.
-        train_count, val_count: The number of ears in each part.
-        left_out: What is excluded, and why; `left_out.csv` has the same rows.
+        output: The folder, which also holds `data_card.md`, `contact_sheet.png` and `left_out.csv`.
+        train_manifest, val_manifest: The manifests for `earcli.train`, or for `earcli.finetune`.
+        manifests: The manifests of both parts in all formats.
+        train_count, val_count: The numbers of ears.
+        left_out: What is excluded, and why.
     """
 
     output: Path
@@ -31,7 +34,7 @@ class PrepareResult:
 
 
 def prepare(
-    sources: Sequence[str | Path],
+    sources: str | Path | Sequence[str | Path],
     output: str | Path = "data/preprocessed",
     *,
     task: str = "teacher",
@@ -42,53 +45,60 @@ def prepare(
     num_workers: int = 4,
     reporter: Reporter = SILENT,
 ) -> PrepareResult:
-    """Collect ears from any layout, exclude what cannot be used, and split the rest without leaks.
+    """Collect ears from images and annotations, exclude what cannot be used, and split them without leaks.
 
     Args:
-        sources: Folders of pictures and annotations, searched recursively; or .npy, .csv, .json files.
+        sources: Folders of images and annotations, searched recursively; or .npy, .csv and COCO .json files.
         output: Folder to create; new or empty.
-        task: teacher (every ear), detector (ears with a box), landmarks (ears with keypoints).
-        subject: How people are told apart: folder (the picture's folder), a regular expression for its path whose first
-            group is the person, or none.
-        split: Fraction of the ears for training; the rest is for validation.
+        task: teacher (all ears), detector (ears with a box) or landmarks (ears with keypoints).
+        subject: How to tell people apart: folder (the folder of an image), a regular expression for its path whose
+            first group is the person, or none.
+        split: Fraction of the ears used for training; the others are for validation.
         seed: Seed of the split.
-        root_dir: Folder that paths in annotations are resolved against and must not leave. By default they are resolved
-            against the annotation's folder and must stay in their source.
-        num_workers: Threads that open pictures.
+        root_dir: Folder that paths in annotations are relative to and confined to. By default they are relative to
+            the annotation file and confined to its source.
+        num_workers: Threads that open images.
         reporter: Receives progress.
 
     Raises:
-        ConfigError: A value is invalid.
-        DataError: No picture was found, none can be used, or all ears are related.
+        ConfigError: A parameter is out of range, or `subject` is not a valid rule.
+        DataError: There is no image, no ear can be used, or all ears are related and cannot be split.
         RunError: The folder is not empty, or cannot be written.
 
     Example:
         >>> import tempfile, earcli
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     ears = earcli.synth(folder + "/ears", count=10)
-        ...     result = earcli.prepare([folder + "/ears/images"], folder + "/prepared")
-        ...     result.train_count, result.val_count
-        (8, 2)
+        ...     ears = earcli.synth(folder + "/ears", count=5)
+        ...     result = earcli.prepare(folder + "/ears", folder + "/set")
+        ...     result.train_count, result.val_count, result.train_manifest.name
+        (4, 1, 'train_teacher.npy')
     """
+    require(one_of(*TASKS), task=task)
     require(at_least(0), seed=seed)
     require(at_least(1), num_workers=num_workers)
+    require(lambda value: None if 0 < value < 1 else "more than 0 and less than 1", split=split)
+    root_dir = None if root_dir is None else Path(root_dir)
+    if root_dir is not None and not root_dir.is_dir():
+        raise ConfigError(f"`root_dir` {root_dir} is not a folder.")
     from earcli.curation.data_card import write_prepared
-    from earcli.curation.preparation import PrepareOptions, prepare_dataset
+    from earcli.curation.preparation import PrepareOptions, prepare_set
     from earcli.files import atomic_folder, check_empty_folder
 
     output = Path(output)
-    options = PrepareOptions(task, subject, split, seed, None if root_dir is None else Path(root_dir), num_workers)
     check_empty_folder(output)
-    scan_log = output.parent / f".{output.name}.scan.jsonl"
-    prepared = prepare_dataset([Path(source) for source in sources], options, reporter.progress, scan_log)
+    paths = [Path(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
+    options = PrepareOptions(task, subject, split, seed, root_dir, num_workers)
+    scan_log = output.parent / f".{output.name}.scan.jsonl"  # a killed call continues from it
+    prepared = prepare_set(paths, options, reporter.progress, scan_log)
     with atomic_folder(output) as folder:
         names = write_prepared(folder, output, prepared, options)
     scan_log.unlink(missing_ok=True)
-    val_count = int(prepared.held_out.sum())
+    val_count = int(prepared.is_validation.sum())
+    suffix = ".npy" if task == "teacher" else ".coco.json"
     return PrepareResult(
         output,
-        output / f"train_{task}.npy",
-        output / f"val_{task}.npy",
+        output / f"train_{task}{suffix}",
+        output / f"val_{task}{suffix}",
         [output / name for name in names],
         len(prepared.samples) - val_count,
         val_count,

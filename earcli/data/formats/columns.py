@@ -88,7 +88,9 @@ def check_size(path: Path, limit: int) -> None:
     try:
         check_regular_file(path, limit)
     except FileNotFoundError as error:
-        raise ManifestError(f"{path} does not exist. A manifest is a .npy, .csv or COCO .json file.") from error
+        raise ManifestError(
+            f"{path} does not exist. Give a .npy, .csv or COCO .json manifest; `ear synth FOLDER` makes one to try."
+        ) from error
     except OSError as error:
         raise ManifestError(f"{path} cannot be read ({error.strerror}).") from error
     except ValueError as error:
