@@ -1,6 +1,7 @@
-"""No file that `ear` reads runs code, exhausts memory, hangs, is changed, or ends in any other error than an EarError.
+"""No file that `ear` reads runs code, is changed, or ends in any error other than an EarError.
 
-docs/SECURITY.md says what is promised. Most files are read in a process of their own (`mutating.py`), which measures.
+docs/SECURITY.md states the guarantees. Most files are read in a subprocess (`mutating.py`), which measures memory and
+time; crafted pickles whose only attack is the memory, time or stack of the process are not covered.
 """
 
 import csv
