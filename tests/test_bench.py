@@ -26,7 +26,7 @@ class FakeWorker:
 
 def test_speed_is_images_over_time_and_latency_a_percentile() -> None:
     workers = {"a": FakeWorker(), "b": FakeWorker()}
-    found = measure_speed(workers, np.zeros((3, 3, 64, 64), np.float32), [1, 8], 6.0)  # type: ignore[arg-type]
+    found = measure_speed(workers, np.zeros((3, 3, 64, 64), np.float32), [1, 8], 6.0, lambda *_: None)  # type: ignore[arg-type]
     assert [(speed.backend, speed.batch) for speed in found] == [("a", 1), ("b", 1), ("a", 8), ("b", 8)]
     for speed in found:
         assert speed.runs == 10 * ROUNDS

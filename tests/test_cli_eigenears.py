@@ -22,9 +22,11 @@ def test_eigenears_leaves_strips_numbers_and_a_space(run: RunFolder, tmp_path: P
     assert result.exit_code == 0, result.output
     assert f"teacher {run.last}" in result.stdout
     assert re.search(
-        r"^PC 1  explained \d+\.\d%  light \d+%  anatomy \d+%  goes with .*  verdict \w", result.stdout, re.M
+        r"^PC 1  explained \d+\.\d%  light \d+%  anatomy \d+%  correlates with .*  verdict \w", result.stdout, re.M
     )
-    assert re.search(r"first 5 explain \d+% of the latent variance; those of the raw pixels \d+%", result.stdout)
+    assert re.search(
+        r"first 5 components explain \d+% of the latent variance; those of the raw pixels explain \d+%", result.stdout
+    )
     folder = run.path / "eigenears"
     strips = {f"pc_{number:02d}.png" for number in range(1, 7)}
     assert names(folder) == strips | {"eigenears_grid.png", "variance.png", "eigenears.npz", "eigenears.json"}
@@ -81,4 +83,4 @@ def test_factors_that_are_damaged_are_one_line(run: RunFolder, tmp_path: Path) -
     np.save(tmp_path / "m.npy", {"image_paths": ["a.png", "b.png"] * 2, "bboxes": [None] * 4}, allow_pickle=True)
     (tmp_path / "factors.csv").write_text("image_path,aspect\na.png,wide\nb.png,1\n")
     base = ["eigenears", "--run-dir", tmp_path / "runs", "--components", 1]
-    fails(ear(*base, "--manifest", tmp_path / "m.npy"), "factors.csv is not what ear synth writes")
+    fails(ear(*base, "--manifest", tmp_path / "m.npy"), "expected a file of ear synth")

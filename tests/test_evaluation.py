@@ -44,7 +44,7 @@ def images_of(pixels: np.ndarray) -> Tensor:
 
 
 def test_the_figures_are_those_of_the_references(model: EarVAE, pixels: np.ndarray) -> None:
-    result = Evaluator(model, pixels, UNKNOWN, batch_size=5).run(None)
+    result = Evaluator(model, pixels, UNKNOWN, batch_size=5).evaluate(None)
     images = images_of(pixels)
     with torch.no_grad():
         mu, logvar = model.encoder(images)
@@ -60,7 +60,7 @@ def test_the_figures_are_those_of_the_references(model: EarVAE, pixels: np.ndarr
         float(structural_similarity_index_measure(a, b, data_range=1.0)), abs=5e-5
     )  # fp32 on smooth pictures: both subtract nearly equal numbers
     assert found["l1"]["value"] == pytest.approx(float((made - images).abs().mean()), rel=1e-5)
-    np.testing.assert_allclose(result.images["psnr"], each, rtol=1e-5)
+    np.testing.assert_allclose(result.per_image["psnr"], each, rtol=1e-5)
     latent = result.metrics["latent"]
     exact = kl_divergence(Normal(mu, (logvar / 2).exp()), Normal(0.0, 1.0))
     assert latent["kl_nats"] == pytest.approx(float(exact.sum(1).mean()), rel=1e-4)
@@ -77,7 +77,7 @@ def test_every_code_is_swapped_for_another(model: EarVAE, pixels: np.ndarray, mo
     evaluator = Evaluator(model, pixels, UNKNOWN, batch_size=12)
     seen: list[Tensor] = []
     monkeypatch.setattr(model, "decode", lambda z: seen.append(z[:, 0]) or torch.zeros(len(z), 3, 64, 64))
-    evaluator._shuffled(codes.numpy())
+    evaluator._shuffled_psnr(codes.numpy())
     assert sorted(seen[0].tolist()) == list(range(12))
     assert (seen[0] != torch.arange(12)).all()
 
@@ -86,24 +86,24 @@ def test_a_decoder_that_ignores_its_code_gains_nothing_and_chance_is_noticed(
     model: EarVAE, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "decode", lambda z: torch.zeros(len(z), 3, 64, 64))
-    latent = Evaluator(model, pixels, UNKNOWN).run(None).metrics["latent"]
+    latent = Evaluator(model, pixels, UNKNOWN).evaluate(None).metrics["latent"]
     assert latent["code_gain_db"] == 0
     assert latent["deterministic"] is True
     monkeypatch.setattr(model, "decode", lambda z: torch.rand(len(z), 3, 64, 64))
-    assert Evaluator(model, pixels, UNKNOWN).run(None).metrics["latent"]["deterministic"] is False
+    assert Evaluator(model, pixels, UNKNOWN).evaluate(None).metrics["latent"]["deterministic"] is False
 
 
 def test_one_picture_is_too_few(model: EarVAE, pixels: np.ndarray) -> None:
-    with pytest.raises(DataError, match="too few to evaluate on"):
-        Evaluator(model, pixels[:1], UNKNOWN[:1]).run(None)
+    with pytest.raises(DataError, match="needs at least 2 images, got 1"):
+        Evaluator(model, pixels[:1], UNKNOWN[:1]).evaluate(None)
 
 
 def test_people_are_told_apart_where_they_are_known(model: EarVAE, pixels: np.ndarray) -> None:
     twice = np.concatenate([pixels, np.clip(pixels.astype(int) + 1, 0, 255).astype(np.uint8)])
-    people = Evaluator(model, twice, np.tile(np.arange(12), 2)).run(None).metrics["people"]
+    people = Evaluator(model, twice, np.tile(np.arange(12), 2)).evaluate(None).metrics["people"]
     assert (people["people"], people["rank_1"], people["genuine_pairs"]) == (12, 1.0, 12)
     assert people["auc"] > 0.99
-    lonely = Evaluator(model, pixels, np.arange(12)).run(None)
+    lonely = Evaluator(model, pixels, np.arange(12)).evaluate(None)
     assert lonely.metrics["people"] is None
     assert "needs two people" in lonely.notes[0]
 
@@ -123,12 +123,12 @@ def test_the_pca_is_that_of_scikit_learn(pixels: np.ndarray) -> None:
 
 
 def test_baselines_count_what_they_can_have_and_say_when_they_win(model: EarVAE, pixels: np.ndarray) -> None:
-    result = Evaluator(model, pixels, UNKNOWN).run(pixels)
+    result = Evaluator(model, pixels, UNKNOWN).evaluate(pixels)
     baselines = result.metrics["baselines"]
     assert baselines["mean_image"]["psnr"]["value"] == pytest.approx(mean_image_psnr(pixels, pixels), abs=1e-3)
     assert baselines["pca_latent_dim"]["components"] == 6
     assert baselines["pca_active_units"]["components"] == result.metrics["latent"]["active_units"]
-    assert any(note.endswith("worse than a PCA of 6 components.") for note in result.notes)
+    assert any(note.endswith("below that of a PCA of 6 components.") for note in result.notes)
     assert fit_pixel_pca(pixels[:3], 6, seed=0).components.shape[0] == 2
     np.testing.assert_allclose(mean_image(pixels), pixels.mean(axis=0) / 255, rtol=1e-5)
 
@@ -168,7 +168,7 @@ def test_cosine_and_kl_at_the_ends() -> None:
 
 
 def test_targets_decide_the_verdicts(model: EarVAE, pixels: np.ndarray) -> None:
-    metrics = Evaluator(model, pixels, UNKNOWN).run(None).metrics
+    metrics = Evaluator(model, pixels, UNKNOWN).evaluate(None).metrics
     easy, hard = Targets(0, -1, 0, -99, 1), Targets(99, 1, 1.1, 99, -1)
     for targets, wanted in ((easy, True), (hard, False)):
         verdicts = [row.verdict for row in metric_rows(metrics, targets) if row.verdict is not None]

@@ -62,7 +62,7 @@ def test_another_architecture_is_not_taken_for_the_default_one(config: TrainConf
     assert failed(selftest.check_encoder(config, model, pixels)) == ["feature pyramid"]
     assert failed(selftest.check_vae(model, pixels)) == ["parameters"]
     nn.init.constant_(model.encoder.mu_head.bias, torch.nan)
-    assert "numbers" in failed(selftest.check_encoder(config, model, pixels))
+    assert "values" in failed(selftest.check_encoder(config, model, pixels))
 
 
 def test_the_command_fails_when_a_check_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,7 @@ def test_the_command_fails_when_a_check_does(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_environment_says_which_weights_are_here(config: TrainConfig) -> None:
     facts = environment(config)
     assert facts["precision"] == "32"
-    assert facts["ImageNet weights"] == "resnet18 not here, vgg16 not here"
+    assert facts["ImageNet weights"] == "resnet18 not cached, vgg16 not cached"
 
 
 def test_the_tasks_stop_at_the_first_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from earcli.benchmarks.step_timer import precision_context
 from earcli.benchmarks.straightforward import NaiveStep
-from earcli.benchmarks.training_step import measure_training_step, precision_context
+from earcli.benchmarks.training_step import measure_training_step
 from earcli.config.teacher import TrainConfig
 from earcli.data.augmentation import affine_grid, reflect_grid
 from earcli.data.batches import as_images

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from earcli.benchmarks.training_step import precision_context
+from earcli.benchmarks.step_timer import precision_context
 from earcli.config.teacher import TrainConfig
 from earcli.errors import ConfigError
 from earcli.models.blocks import SpatialAttention

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from earcli.benchmarks.report import Check
+from earcli.benchmarks.step_timer import precision_context
 from earcli.benchmarks.timing import time_calls
-from earcli.benchmarks.training_step import precision_context
 from earcli.config.teacher import TrainConfig
 from earcli.data.batches import Batch, as_images
 from earcli.losses.objective import Objective
