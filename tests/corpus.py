@@ -199,7 +199,6 @@ def read(path: Path) -> object:
     from earcli.data.manifest import read_manifest
     from earcli.errors import CheckpointError
     from earcli.exporting.runtime import OnnxModel
-    from earcli.models.vae import EarVAE
 
     name = path.name
     if name.startswith("m."):
@@ -209,10 +208,10 @@ def read(path: Path) -> object:
     if name.endswith(".yaml"):
         return TrainConfig.resolve("tiny", TrainConfig.read_file(path), {})
     if name.endswith(".ckpt"):
-        config = Checkpoint.open(path, "teacher").config
+        checkpoint = Checkpoint.open(path, "teacher")
         with suppress(CheckpointError):  # the good one holds no whole teacher, which would take a second to read
-            EarVAE.load_from_checkpoint(path)
-        return config
+            checkpoint.teacher()
+        return checkpoint.config
     if name.endswith((".pth", ".safetensors")):
         return read_pretrained("weights", str(path), "")
     if name == "config.json":

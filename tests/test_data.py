@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from earcli.config.teacher import TrainConfig
 from earcli.data import cache
 from earcli.data.augmentation import STRENGTHS, augment
 from earcli.data.batches import EpochBatches, crop_dataset
@@ -23,6 +25,8 @@ from earcli.data.manifest import Manifest, write_manifest
 from earcli.data.pixels import StoredPixels
 from earcli.data.uncached import decode_crops
 from earcli.errors import DataError, RunError
+from earcli.reporting.reporter import SILENT
+from earcli.tasks.train import _read_sets
 from earcli.training.memory import resident_memory
 
 WHOLE = np.full(4, np.nan)
@@ -189,6 +193,22 @@ def test_a_damaged_cache_is_rebuilt(tmp_path: Path, damage: str, restore_time: b
     np.testing.assert_array_equal(load_pixels(tmp_path), before)
     assert [p.name for p in (tmp_path / "cache").iterdir()] == [file.parent.name]
     assert {p.name for p in file.parent.iterdir()} == {"pixels.u8", "entry.json", "lock"}
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_run_verifies_its_cache_if_asked(tmp_path: Path, verify: bool) -> None:
+    fill(tmp_path, 4)
+    write_manifest(tmp_path / "set.npy", manifest(tmp_path).paths, [None] * 4)
+    config = TrainConfig(
+        image_size=64, train_manifest=tmp_path / "set.npy", val_manifest=tmp_path / "set.npy", run_dir=tmp_path / "runs"
+    )
+    before = np.array(_read_sets(config, SILENT)[0].pixels[:])
+    file = next((tmp_path / "runs").glob(".cache/pixels-*/pixels.u8"))
+    status = file.stat()
+    file.write_bytes(bytes(status.st_size))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    after = np.array(_read_sets(replace(config, verify_cache=verify), SILENT)[0].pixels[:])
+    assert np.array_equal(after, before) == verify
 
 
 def test_an_intact_cache_with_another_modification_time_is_read_once_and_kept(

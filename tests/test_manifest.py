@@ -90,7 +90,7 @@ def test_a_manifest_of_the_wrong_form_says_what_is_wrong(tmp_path: Path, content
 
 
 def test_a_missing_manifest_and_a_wrong_root_say_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"does not exist. A manifest is a .npy, .csv or COCO .json file"):
+    with pytest.raises(ManifestError, match=r"no.npy does not exist. Give a .npy, .csv or COCO .json manifest"):
         read_manifest(tmp_path / "no.npy")
     path = save(tmp_path / "m.npy", GOOD)
     with pytest.raises(ManifestError, match=r"nowhere is not a folder; the paths in .*m.npy are relative to it"):

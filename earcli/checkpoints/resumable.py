@@ -54,7 +54,7 @@ def _meta_model(config: AnyRunConfig) -> nn.Module:
 def _has_counters(checkpoint: Mapping[str, Any]) -> bool:
     """Whether ear's counters are valid and Lightning's agree; without its own, Lightning would start from scratch."""
     state, loop = checkpoint["ear"], checkpoint["loops"]["fit_loop"]
-    counts = [state["epochs_done"], state["steps_per_epoch"], state.get("processes", 1) - 1]
+    counts = [state["epochs_done"], state["steps_per_epoch"] - 1, state.get("processes", 1) - 1]
     return (
         all(isinstance(count, int) and count >= 0 for count in counts)
         and all(isinstance(value, Tensor) and value.numel() == 1 for value in state["sums"].values())
