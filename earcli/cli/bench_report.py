@@ -1,4 +1,4 @@
-"""What `ear bench` shows."""
+"""What the `bench` commands show."""
 
 from rich.console import Console
 
