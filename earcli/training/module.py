@@ -142,8 +142,8 @@ class EarModule(LightningModule):
                 groups.setdefault((config.lr * scales.get(id(parameter), 1.0), decay), []).append(parameter)
         optimizer = AdamW(
             [{"params": p, "lr": lr, "weight_decay": decay} for (lr, decay), p in sorted(groups.items())],
-            # a fused step would unscale fp16 gradients after they were clipped
-            fused=self.device.type in ("cpu", "cuda") and config.precision != "16-mixed",
+            # a fused step would unscale fp16 gradients after they were clipped; False would loop over the tensors
+            fused=(self.device.type in ("cpu", "cuda") and config.precision != "16-mixed") or None,
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.lr_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
