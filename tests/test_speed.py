@@ -95,7 +95,7 @@ def test_the_fast_step_has_the_loss_of_the_straightforward_one(precision: str, b
     vgg = random_vgg(torch.Generator().manual_seed(0))
     torch.manual_seed(0)
     module = TeacherModule(config, 1, None, vgg).train()
-    naive = NaiveStep(module.model, module.objective.weights, vgg, config.kl_weight, config.lr)
+    naive = NaiveStep(module.model, module.objective.weights, vgg, config.kl_weight, config.lr, torch.device("cpu"))
     pixels = torch.randint(0, 256, (4, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     pixels = pixels.repeat_interleave(4, 2).repeat_interleave(4, 3)
     with precision_context(config, torch.device("cpu")):

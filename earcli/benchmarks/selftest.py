@@ -186,11 +186,16 @@ def _loss(config: TrainConfig, module: TeacherModule, batch: Batch) -> Tensor:
 def _train(config: TrainConfig, module: TeacherModule, batch: Batch) -> None:
     """Takes a few steps; leaves the gradients of the last one."""
     optimizer: torch.optim.Optimizer = module.configure_optimizers()["optimizer"]
+    # as in training: without a loss scale, small gradients underflow in fp16
+    half = config.precision == "16-mixed"
+    scaler = torch.amp.GradScaler(batch["pixels"].device.type, init_scale=1024.0, enabled=half)
     for _ in range(STEPS):
         # the schedule starts at 0, and residual branches have gradients from the second step on
         for group in optimizer.param_groups:
             group["lr"] = config.lr / 3
         optimizer.zero_grad()
-        _loss(config, module, batch).backward()  # type: ignore[no-untyped-call]
+        scaler.scale(_loss(config, module, batch)).backward()  # type: ignore[no-untyped-call]
+        scaler.unscale_(optimizer)
         module.configure_gradient_clipping(optimizer)
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()

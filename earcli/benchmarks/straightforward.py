@@ -27,6 +27,7 @@ class NaiveStep:
         vgg: State dict of torchvision's `vgg16`; None disables the perceptual term.
         kl_weight: Weight of the KL term per latent dimension.
         lr: Learning rate of AdamW.
+        device: Where the step runs.
     """
 
     def __init__(
@@ -36,13 +37,14 @@ class NaiveStep:
         vgg: Mapping[str, Tensor] | None,
         kl_weight: float,
         lr: float,
+        device: torch.device,
     ) -> None:
-        self.model = copy.deepcopy(model).to(memory_format=torch.contiguous_format).train()
+        self.model = copy.deepcopy(model).to(device).to(memory_format=torch.contiguous_format).train()
         for module in self.model.modules():
             if isinstance(module, Conv3x3):
                 module.__class__ = nn.Conv2d  # type: ignore[assignment]
         self.weights = {**weights, "perceptual": weights["perceptual"] if vgg else 0.0, "kl": kl_weight}
-        self.vgg = vgg
+        self.vgg = vgg and {name: tensor.to(device) for name, tensor in vgg.items()}
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=lr)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> float:
@@ -61,8 +63,7 @@ class NaiveStep:
         terms["kl"] = (0.5 * (mu**2 + logvar.exp() - 1 - logvar)).sum(1).mean() / mu.shape[1]
         if self.weights["contrastive"]:
             terms["contrastive"] = _nt_xent(output.z, output.posterior.sample(generator))
-        total: Tensor = sum((self.weights[name] * value for name, value in terms.items()), torch.zeros(()))
-        return total
+        return torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
 
     def _image_terms(self, reconstruction: Tensor, target: Tensor) -> dict[str, Tensor]:
         terms = {"l1": F.l1_loss(reconstruction, target)}
@@ -75,7 +76,7 @@ class NaiveStep:
             terms["edge"] = torch.stack([F.l1_loss(a, b) for a, b in pairs]).sum()
         if self.weights["center"]:
             side = target.shape[-1]
-            offset = (torch.arange(side) + 0.5) / side - 0.5
+            offset = (torch.arange(side, device=target.device) + 0.5) / side - 0.5
             mask = torch.exp(-(offset[:, None] ** 2 + offset**2) / (2 * CENTER_SIGMA**2))
             terms["center"] = (mask * (reconstruction - target).abs()).sum() / (3 * mask.sum() * len(target))
         if self.vgg is not None and self.weights["perceptual"]:
@@ -86,7 +87,7 @@ class NaiveStep:
 
 def _features(vgg: Mapping[str, Tensor], images: Tensor) -> list[Tensor]:
     """relu1_2, relu2_2, relu3_3 and relu4_3 of VGG16 on images in [-1, 1]."""
-    mean, std = torch.tensor(IMAGENET_MEAN).view(3, 1, 1), torch.tensor(IMAGENET_STD).view(3, 1, 1)
+    mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     x, features = ((images + 1) / 2 - mean) / std, []
     for index in CONVOLUTIONS:
         if index in POOLED_BEFORE:
@@ -99,7 +100,7 @@ def _features(vgg: Mapping[str, Tensor], images: Tensor) -> list[Tensor]:
 
 def _sobel(images: Tensor) -> list[Tensor]:
     """Horizontal and vertical gradients of each channel."""
-    kernel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
+    kernel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]], device=images.device) / 8
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
     return [F.conv2d(padded, k.expand(3, 1, 3, 3), groups=3) for k in (kernel, kernel.T)]
 
@@ -109,4 +110,5 @@ def _nt_xent(first: Tensor, second: Tensor) -> Tensor:
     z = F.normalize(torch.cat([first, second]), dim=1)
     similarity = (z @ z.T / 0.5).fill_diagonal_(-torch.inf)
     count = len(first)
-    return F.cross_entropy(similarity, torch.cat([torch.arange(count) + count, torch.arange(count)]))
+    positives = torch.arange(2 * count, device=z.device).roll(count)
+    return F.cross_entropy(similarity, positives)

@@ -17,7 +17,7 @@ from earcli.benchmarks.timing import time_calls
 from earcli.config.teacher import TrainConfig
 from earcli.data.batches import count_full_batches
 from earcli.data.cache import Crops, Progress
-from earcli.training.execution import apply_switches
+from earcli.training.execution import apply_switches, deterministic_kernels
 from earcli.training.memory import resident_memory, retain_freed_memory
 from earcli.training.teacher import TeacherModule
 
@@ -58,12 +58,13 @@ def measure_training_step(
     }
     module = TeacherModule(config, count_full_batches(len(crops), config.batch_size), trunk, vgg)
     if against_naive:  # before this process changes how it allocates memory
-        result["naive"] = _time_naive_step(config, module, crops, vgg, max(steps // 2, 2), progress)
+        result["naive"] = _time_naive_step(config, module, crops, vgg, max(steps // 2, 2), device, progress)
     apply_switches(module.model, config)
     retain_freed_memory()
     result["peak_gflops"] = _measure_peak(device)
     timer = StepTimer(config, module.to(device).train(), crops, device)
-    result |= timer.run(steps, progress)
+    with deterministic_kernels():
+        result |= timer.run(steps, progress)
     flop, activations = timer.count_work()
     result |= {"gflop_per_step": flop / 1e9, "gflops": flop / result["step_ms"] / 1e6}
     result["terms_ms"] = timer.time_terms()
@@ -80,11 +81,12 @@ def _time_naive_step(
     crops: Crops,
     vgg: dict[str, Tensor] | None,
     steps: int,
+    device: torch.device,
     progress: Progress,
 ) -> dict[str, float]:
-    """Times the straightforward step on the CPU, loading of images included; medians after one warm-up step."""
-    step = NaiveStep(module.model, module.objective.weights, vgg, config.kl_weight, config.lr)
-    generator = torch.Generator().manual_seed(config.seed)
+    """Times the straightforward step, loading of images included; medians after one warm-up step."""
+    step = NaiveStep(module.model, module.objective.weights, vgg, config.kl_weight, config.lr, device)
+    generator = torch.Generator(device).manual_seed(config.seed)
     order = np.random.default_rng(config.seed).permutation(len(crops))
     times, waits = [], []
     for number in range(1 + steps):
@@ -92,7 +94,7 @@ def _time_naive_step(
         rows = order[np.arange(number, number + config.batch_size) % len(order)]
         images = torch.stack([load_naively(crops, int(row), config.image_size) for row in rows])
         waits.append(time.perf_counter() - start)
-        step(images, generator)
+        step(images.to(device), generator)
         times.append(time.perf_counter() - start)
         progress("measuring the straightforward step", number + 1, 1 + steps)
     seconds = statistics.median(times[1:])
