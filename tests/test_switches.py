@@ -13,7 +13,7 @@ from earcli.config.teacher import TrainConfig
 from earcli.errors import ConfigError
 from earcli.models.blocks import SpatialAttention
 from earcli.models.vae import EarVAE
-from earcli.training.execution import apply_switches, check_switches, checkpointed_blocks
+from earcli.training.execution import apply_switches, check_switches, checkpointed_blocks, deterministic_kernels
 from earcli.training.teacher import TeacherModule
 
 CPU = torch.device("cpu")
@@ -122,3 +122,12 @@ def test_attention_is_the_same_when_it_is_translated(monkeypatch: pytest.MonkeyP
     torch.testing.assert_close(other, plain)
     gradients = [torch.autograd.grad(y.square().sum(), x)[0] for y in (plain, other)]
     torch.testing.assert_close(gradients[1], gradients[0])
+
+
+@pytest.mark.parametrize("cuda", [True, False])
+def test_training_on_cuda_repeats_its_results(cuda: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with deterministic_kernels():
+        assert torch.are_deterministic_algorithms_enabled() is cuda
+    assert not torch.are_deterministic_algorithms_enabled()

@@ -1,5 +1,6 @@
-"""Execution of the training pass for `low_memory` and `compile`: in place, with the same state dict."""
+"""Execution of the training pass: `low_memory` and `compile`, in place with the same state dict, and its kernels."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -44,6 +45,24 @@ def apply_switches(model: EarVAE, config: TrainConfig) -> None:
         mode = "reduce-overhead" if torch.cuda.is_available() else "default"
         for half in (model.encoder, model.decoder):
             _replace_in_training(half, torch.compile(half.forward, mode=mode))
+
+
+@contextmanager
+def deterministic_kernels() -> Iterator[None]:
+    """On CUDA, uses only kernels that repeat their results, so that a resumed run continues bit-exactly.
+
+    Others, such as those of the backward pass of interpolation, add in an order that changes from run to run.
+    """
+    if not torch.cuda.is_available():
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS requires for it
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def checkpointed_blocks(model: EarVAE) -> list[nn.Module]:

@@ -25,7 +25,7 @@ from earcli.training.callbacks import GracefulStop, RunRecorder
 from earcli.training.checkpoint_io import translate_restore_errors
 from earcli.training.datamodule import PixelDataModule
 from earcli.training.detector import DetectorModule
-from earcli.training.execution import apply_switches
+from earcli.training.execution import apply_switches, deterministic_kernels
 from earcli.training.launcher import linked_processes
 from earcli.training.memory import retain_freed_memory
 from earcli.training.module import EarModule
@@ -148,7 +148,7 @@ def fit(
     recorder = RunRecorder(config, skipped, reporter, resume)
     stop = GracefulStop(recorder)
     try:
-        with quiet_lightning(), _translate_memory_errors(config):
+        with quiet_lightning(), deterministic_kernels(), _translate_memory_errors(config):
             module = _run_trainer(config, build, recorder, stop)
     finally:
         stop.close()
