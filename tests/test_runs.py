@@ -123,10 +123,17 @@ def test_a_checkpoint_is_found_by_path_or_as_the_newest_of_its_kind(tmp_path: Pa
     assert find_checkpoint("last.ckpt", tmp_path) == new.last
     assert find_checkpoint("best", tmp_path).name == "a-epoch=001-val_loss=0.1000.ckpt"
     assert find_checkpoint(str(old.last), tmp_path / "elsewhere") == old.last
+    assert find_checkpoint(str(old.path), tmp_path).name == "a-epoch=001-val_loss=0.1000.ckpt"
+    assert find_checkpoint(str(new.path), tmp_path) == new.last  # a run without a best one yet
+    (tmp_path / "c" / "version_0" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=r"version_0 has no checkpoint"):
+        find_checkpoint(str(tmp_path / "c" / "version_0"), tmp_path)
 
 
 def test_a_checkpoint_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"No run in .* has last.ckpt. Train first"):
         find_checkpoint("last.ckpt", tmp_path)
-    with pytest.raises(CheckpointError, match=r"typo.ckpt does not exist. Give a file, last.ckpt or best"):
+    with pytest.raises(
+        CheckpointError, match=r"typo.ckpt is no checkpoint. Give a file, a run's folder, or last.ckpt or best"
+    ):
         find_checkpoint("typo.ckpt", tmp_path)

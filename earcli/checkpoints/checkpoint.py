@@ -61,7 +61,7 @@ class Checkpoint:
         warning.
 
         Args:
-            path: A file, or `last.ckpt` or `best` of the newest run.
+            path: A file, a run's folder, or `last.ckpt` or `best` of the newest run.
             kind: The kind that it must be of; None accepts any.
             run_dir: Folder of all runs, in which names are looked up.
             resumable: Whether a run must be able to resume from it.

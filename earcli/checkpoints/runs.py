@@ -181,9 +181,11 @@ def check_run_folder(run_dir: Path, run_name: str) -> None:
 
 
 def find_checkpoint(wanted: str, run_dir: Path, kind: Kind | None = None) -> Path:
-    """The file of a checkpoint: an existing path, or `last.ckpt` or `best` of the newest run that has one.
+    """The file of a checkpoint.
 
     Args:
+        wanted: an existing file; a run's folder, for its best checkpoint; or `last.ckpt` or `best` of the newest run
+            that has one.
         kind: what the run must have trained; None takes any.
 
     Raises:
@@ -191,6 +193,8 @@ def find_checkpoint(wanted: str, run_dir: Path, kind: Kind | None = None) -> Pat
     """
     if Path(wanted).is_file() or (Path(wanted).name == LAST and Path(wanted).with_name(PREVIOUS).is_file()):
         return Path(wanted)  # in the second case Checkpoint.open falls back
+    if (Path(wanted) / "checkpoints").is_dir():
+        return _best_or_last(RunFolder(Path(wanted)))
     runs = [RunFolder(path) for path in run_dir.glob("*/version_*") if path.is_dir()]
     runs = [run for run in runs if kind in (None, run.kind)]
     if wanted == LAST:
@@ -199,7 +203,8 @@ def find_checkpoint(wanted: str, run_dir: Path, kind: Kind | None = None) -> Pat
         found = [best[0].path for run in runs if (best := run.best())]
     else:
         raise CheckpointError(
-            f"{wanted} does not exist. Give a file, last.ckpt or best (of the newest run in {run_dir})."
+            f"{wanted} is no checkpoint. Give a file, a run's folder, or last.ckpt or best of the newest run in "
+            f"{run_dir}."
         )
     if not found:
         what, maker = ("a detector's ", "ear finetune") if kind == "detector" else ("", "ear train")
@@ -207,3 +212,16 @@ def find_checkpoint(wanted: str, run_dir: Path, kind: Kind | None = None) -> Pat
             f"No run in {run_dir} has {what}{wanted}. Train first ({maker}), or give `run_dir` or a file."
         )
     return max(found, key=lambda path: (path if path.is_file() else path.with_name(PREVIOUS)).stat().st_mtime)
+
+
+def _best_or_last(run: RunFolder) -> Path:
+    """The best checkpoint of a run, or its last one before the end of the first epoch.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if best := run.best():
+        return best[0].path
+    if run.last.is_file() or run.previous.is_file():
+        return run.last
+    raise CheckpointError(f"{run.path} has no checkpoint. Give another run's folder, or a file.")

@@ -24,7 +24,9 @@ class DetectorConfig:
     """The architecture of a detector and where its weights come from."""
 
     TITLE: ClassVar[str] = "Detector"
-    checkpoint: str = knob("best", "Teacher to start from: a file, or last.ckpt or best of the newest run.")
+    checkpoint: str = knob(
+        "best", "Teacher to start from: a file, a run's folder, or last.ckpt or best of the newest run."
+    )
     init: Literal["teacher", "imagenet", "none"] = knob(
         "teacher", "Initialization: a teacher, a backbone with `weights`, or random weights (none)."
     )

@@ -38,7 +38,7 @@ def bench_infer(
     """Measure the encoder's speed, memory, size and parity: torch, torch.compile, ONNX fp32 and int8.
 
     Args:
-        checkpoint: A teacher: a file, or last.ckpt or best of the newest run.
+        checkpoint: A teacher: a file, a run's folder, or last.ckpt or best of the newest run.
         backends: torch, compile, onnx or int8; repeat for several.
         batch_sizes: Images per batch; repeat for several.
         seconds: Time for each backend at each batch size.

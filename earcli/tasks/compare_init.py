@@ -63,7 +63,8 @@ def compare_init(
 
     Args:
         manifests: Labels to split: COCO JSON, CSV, .npy, or a folder of pictures with .pts files. Repeatable.
-        checkpoint: Teacher: a file, or last.ckpt or best of the newest run. By default that of `config`, else best.
+        checkpoint: Teacher: a file, a run's folder, or last.ckpt or best of the newest run. By default that
+            of `config`, else best.
         starts: Initializations, separated by commas: none, teacher, frozen (a teacher that is not trained), imagenet.
         budgets: Numbers of training labels, separated by commas.
         seeds: Repetitions, each with its own folds, labels and random numbers.

@@ -104,7 +104,7 @@ def eigenears(
     """Find the principal directions in which ears differ for a teacher, and whether they are anatomy or lighting.
 
     Args:
-        checkpoint: A teacher: a file, or last.ckpt or best of the newest run.
+        checkpoint: A teacher: a file, a run's folder, or last.ckpt or best of the newest run.
         manifest: Manifest of the images. By default the run's validation set.
         root_dir: Folder that relative paths start from. By default the run's, or the manifest's.
         limit: Use a random subset of this many images.

@@ -72,7 +72,7 @@ def embed(
     Args:
         sources: Folders, pictures, manifests.
         output: File to write: .npz (for ear search), .csv or .parquet.
-        checkpoint: A teacher: a file, an .onnx that ear export wrote, or last.ckpt or best of the newest run.
+        checkpoint: A teacher: a file, a run's folder, an .onnx of ear export, or last.ckpt or best of the newest run.
         part: encoder gives posterior means; features gives the backbone's last map, averaged over positions.
         backend: Runtime of the encoder. By default onnx for an .onnx file, else torch.
         clusters: Cluster the ears by k-means, with a contact sheet per cluster.

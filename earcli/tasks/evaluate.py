@@ -78,7 +78,7 @@ def evaluate(
     """Evaluate a teacher on ears that it was not trained on, or a detector on labels, next to baselines.
 
     Args:
-        checkpoint: A teacher or detector: a file, or last.ckpt or best of the newest run.
+        checkpoint: A teacher or detector: a file, a run's folder, or last.ckpt or best of the newest run.
         manifest: Manifest of the images, or labels for a detector. By default the run's validation set.
         train_manifest: Manifest of the images that the baselines are fitted on. By default the run's. Teachers only.
         root_dir: Folder that relative paths start from. By default the run's, or the manifest's.

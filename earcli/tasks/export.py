@@ -62,7 +62,7 @@ def export(
     """Export a teacher or detector to ONNX, torch.export or safetensors, verified on real crops.
 
     Args:
-        checkpoint: A teacher or detector: a file, or last.ckpt or best of the newest run.
+        checkpoint: A teacher or detector: a file, a run's folder, or last.ckpt or best of the newest run.
         format: onnx, pt2 (a torch.export archive), or a safetensors folder.
         part: The part of a teacher to export, or a whole detector.
         precision: Precision of an ONNX file; int8 is calibrated on crops of the training set.

@@ -63,7 +63,7 @@ def predict(
 
     Args:
         sources: Folders, image files, manifests. A box in a manifest restricts the search to it.
-        checkpoint: A detector: a file, or last.ckpt or best of the newest run that trained one.
+        checkpoint: A detector: a file, a run's folder, or last.ckpt or best of the newest run that trained one.
         output: Folder of the results; predictions that it already holds are replaced.
         crops: New folder for the cropped ears.
         threshold: Least confidence of an ear that is drawn and cropped; all predictions are written down.

@@ -93,8 +93,8 @@ def search(
         queries: Pictures, folders, manifests.
         k: Neighbors per query.
         metric: Distance between embeddings.
-        checkpoint: The teacher of the index: a file, an .onnx that ear export wrote, or last.ckpt or best of the newest
-            run.
+        checkpoint: The teacher of the index: a file, a run's folder, an .onnx of ear export, or last.ckpt or best of
+            the newest run.
         backend: Runtime of the encoder. By default onnx for an .onnx file, else torch.
         output: Contact sheet to write, .png. By default INDEX-search.png, or INDEX-identification.png.
         run_dir: Folder of all runs.
