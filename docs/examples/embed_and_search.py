@@ -2,8 +2,8 @@
 
 import earcli
 
-ears = earcli.synth("ears", count=60)
-run = earcli.train(preset="tiny", epochs=2, train_manifest=ears.train_manifest, val_manifest=ears.val_manifest)
+ears = earcli.synth("ears", count=40)
+run = earcli.train(preset="tiny", epochs=1, train_manifest=ears.train_manifest, val_manifest=ears.val_manifest)
 index = earcli.embed(["ears/images"], "ears.npz", checkpoint=run.best)
 print(f"{index.count} ears, {index.dimensions} dimensions")
 

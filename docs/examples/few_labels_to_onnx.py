@@ -4,8 +4,8 @@ from pathlib import Path
 
 import earcli
 
-ears = earcli.synth("ears", count=60)
-teacher = earcli.train(preset="tiny", epochs=2, train_manifest=ears.train_manifest, val_manifest=ears.val_manifest)
+ears = earcli.synth("ears", count=40)
+teacher = earcli.train(preset="tiny", epochs=1, train_manifest=ears.train_manifest, val_manifest=ears.val_manifest)
 detector = earcli.finetune(
     preset="tiny",
     epochs=1,

@@ -2,7 +2,7 @@
 
 import earcli
 
-ears = earcli.synth("ears", count=60)
+ears = earcli.synth("ears", count=40)
 run = earcli.train(preset="tiny", epochs=2, train_manifest=ears.train_manifest, val_manifest=ears.val_manifest)
 evaluation = earcli.evaluate(checkpoint=run.best)
 psnr = evaluation.metrics["reconstruction"]["psnr"]
