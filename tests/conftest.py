@@ -3,13 +3,14 @@
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # expected values are those of a CPU
 
@@ -39,8 +40,17 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def ears(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 30 synthetic ears: 24 for training, 6 for validation."""
-    folder = tmp_path_factory.mktemp("drawn") / "ears"
-    write_set(folder, 30, seed=7)
+    return shared(tmp_path_factory, "ears", lambda folder: write_set(folder, 30, seed=7))
+
+
+def shared(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Any]) -> Path:
+    """A folder that the first worker which needs it makes for all of them. Read-only."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared" / name
+    with FileLock(f"{base.parent}/{name}.lock"):
+        if not (folder / ".made").exists():
+            make(folder)
+            (folder / ".made").touch()
     return folder
 
 
@@ -70,7 +80,10 @@ def many_ears(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Skin varies less than usual, and hair is constant: else the side of the head and the brightness of skin explain the
     same variance, and a principal component is an arbitrary mixture of both.
     """
-    folder = tmp_path_factory.mktemp("drawn") / "many"
+    return shared(tmp_path_factory, "many", _draw_many)
+
+
+def _draw_many(folder: Path) -> None:
     draw = synthetic.draw_factors
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, "draw_factors", lambda rng: replace(f := draw(rng), skin=0.2 + 0.3 * f.skin, hair=0.7))
@@ -80,19 +93,23 @@ def many_ears(tmp_path_factory: pytest.TempPathFactory) -> Path:
     boxes = np.concatenate([part.boxes for part in sets]).tolist()
     write_manifest(folder / "val_teacher.npy", names[:70], boxes[:70])
     write_manifest(folder / "train_teacher.npy", names[70:], boxes[70:])
-    return folder
 
 
 @pytest.fixture(scope="session")
 def trained(many_ears: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A briefly trained run: a latent space of 16, 51 steps. Read-only: write into `run`."""
+    folder = shared(tmp_path_factory, "trained", lambda folder: _train(many_ears, folder / "runs"))
+    return RunFolder(next((folder / "runs").glob("*/version_0")))
+
+
+def _train(many_ears: Path, run_dir: Path) -> None:
     from earcli.training.loop import Pretrained, train_teacher
 
     config = replace(
         TrainConfig.resolve("tiny", {}, {}),
         train_manifest=many_ears / "train_teacher.npy",
         val_manifest=many_ears / "val_teacher.npy",
-        run_dir=tmp_path_factory.mktemp("trained") / "runs",
+        run_dir=run_dir,
         latent_dim=16,
         batch_size=4,
         epochs=3,
@@ -104,7 +121,7 @@ def trained(many_ears: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFol
         load_crops(read_manifest(path), 64, config.run_dir / ".cache", 2)
         for path in (config.train_manifest, config.val_manifest)
     )
-    return train_teacher(config, train, val, Pretrained(None, None), SILENT)[0]
+    train_teacher(config, train, val, Pretrained(None, None), SILENT)
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ def test_speed_is_images_over_time_and_latency_a_percentile() -> None:
     assert workers["a"].asked == [(1, 1.0)] * ROUNDS + [(8, 1.0)] * ROUNDS
 
 
+@pytest.mark.slow
 def test_bench_infer_measures_side_by_side(teacher: Path, tmp_path: Path) -> None:
     options = ["--backend", "torch", "--backend", "onnx", "--batch-size", "2", "--seconds", "0.05", "--threads", "1"]
     command = ["bench", "infer", "--checkpoint", str(teacher), *options, "-o", str(tmp_path)]

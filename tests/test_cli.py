@@ -51,7 +51,7 @@ def test_synth_then_train_then_resume(tmp_path: Path) -> None:
     best = sorted((run / "checkpoints").glob("ear_vae-*"))[0]
     fails(ear("resume", best), "holds weights only")
     fails(ear("train", "--resume", run / "checkpoints" / "last.ckpt", "--latent-dim", 9), "--latent-dim cannot change")
-    fails(ear("train", "--resume", "x.ckpt", "--preset", "small"), "leave --preset and --config out")
+    fails(ear("train", "--resume", "x.ckpt", "--preset", "small"), "omit --preset and --config")
 
 
 def test_print_config_shows_what_a_run_would_use(tmp_path: Path) -> None:

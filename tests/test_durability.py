@@ -67,6 +67,7 @@ def survive(config: TrainConfig, kill: Kill, expected: tuple[Any, Any, Any]) -> 
     return resumed_from
 
 
+@pytest.mark.slow
 def test_killed_while_it_writes_a_checkpoint(whole: TrainConfig) -> None:
     short = replace(whole, epochs=2)
     assert train(short).code == 0
@@ -205,6 +206,7 @@ def test_results_that_do_not_fit_on_a_disk_are_told_and_leave_nothing(
     assert left == ([".set.scan.jsonl"] if arguments[0] == "prepare" else [])  # by which the next start is quicker
 
 
+@pytest.mark.slow
 def test_two_runs_that_start_at_once_get_two_folders_and_one_folder_has_one_run(config: TrainConfig) -> None:
     once = replace(config, epochs=1)
     with ThreadPoolExecutor(2) as pool:

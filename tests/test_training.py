@@ -59,6 +59,7 @@ def test_validation_is_what_the_saved_model_gives(config: TrainConfig) -> None:
         assert values.mean().item() == pytest.approx(recorder.records[epoch]["val/psnr"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_it_overfits_four_ears(config: TrainConfig) -> None:
     quick = replace(config, limit_train=4, epochs=3, lr=1e-3, augment="none", latent_dim=16)
     _, val = crops(quick)
@@ -82,8 +83,8 @@ def straight() -> dict[int, tuple[dict[str, Tensor], list[dict[str, str]]]]:
 @pytest.mark.parametrize(
     ("accumulate", "epoch", "batch"),
     [
-        pytest.param(1, 0, 1, id="after the first step"),
-        pytest.param(1, 0, 4, id="in an epoch's last step"),
+        pytest.param(1, 0, 1, id="after the first step", marks=pytest.mark.slow),
+        pytest.param(1, 0, 4, id="in an epoch's last step", marks=pytest.mark.slow),
         pytest.param(1, 1, 3, id="in the second epoch"),
         pytest.param(2, 1, 1, id="between two batches of one step"),
     ],
