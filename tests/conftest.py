@@ -14,6 +14,9 @@ from filelock import FileLock
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # expected values are those of a CPU
 
+from planting import plant
+from running import ear
+
 from earcli.checkpoints.runs import RunFolder
 from earcli.config.teacher import TrainConfig
 from earcli.data.cache import load_crops
@@ -167,3 +170,55 @@ def real_ears() -> Iterator[Path]:
     if not folder.is_dir():
         pytest.skip("needs real ear images: set EAR_REAL_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn") / "ears"
+    write_set(folder, 60, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def faulty(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("faulty") / "set"
+    plant(folder, sorted((drawn / "images").iterdir())).write()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def detector(ears: Path, teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of a detector that has hardly learned. Not to be written into."""
+    folder = tmp_path_factory.mktemp("detector") / "runs"
+    sets = ("--train-manifest", ears / "train_landmarks.coco.json", "--val-manifest", ears / "val_landmarks.coco.json")
+    steps = ("--epochs", 2, "--epoch-steps", 2, "--batch-size", 4, "--precision", 32)
+    result = ear("finetune", "--checkpoint", teacher, *sets, *steps, "--run-dir", folder)
+    assert result.exit_code == 0, result.output
+    assert "24 labeled training ears, 6 validation ears; 17 landmarks" in result.stdout
+    assert f"teacher {teacher}" in result.stdout
+    assert "epoch 1  train_loss" in result.stdout
+    assert "NME" in result.stdout
+    return folder
+
+
+@pytest.fixture(scope="session")
+def people(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn ears as a folder per person, with a file that is no picture and one that is broken."""
+    folder = tmp_path_factory.mktemp("people") / "set"
+    for number, name in enumerate(read_manifest(ears / "val_teacher.npy").paths):
+        person = folder / f"person {number % 3}"
+        person.mkdir(parents=True, exist_ok=True)
+        (person / Path(name).name).write_bytes((ears / name).read_bytes())
+    (folder / "person 0" / "notes.txt").write_text("no picture")
+    (folder / "person 1" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def index(teacher: Path, people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("index") / "ears.npz"
+    result = ear("embed", people, "--checkpoint", teacher, "-o", path, "--subject", "folder", "--clusters", 2)
+    assert result.exit_code == 0, result.output
+    assert "broken.jpg: " in result.stdout
+    assert "6 ears, 8 numbers each" in result.stdout
+    return path
