@@ -202,9 +202,9 @@ def find_checkpoint(wanted: str, run_dir: Path, kind: Kind | None = None) -> Pat
     elif wanted == "best":
         found = [best[0].path for run in runs if (best := run.best())]
     else:
+        problem = "holds no run" if Path(wanted).is_dir() else "does not exist"
         raise CheckpointError(
-            f"{wanted} is no checkpoint. Give a file, a run's folder, or last.ckpt or best of the newest run in "
-            f"{run_dir}."
+            f"{wanted} {problem}. Give a file, a run's folder, or last.ckpt or best of the newest run in {run_dir}."
         )
     if not found:
         what, maker = ("a detector's ", "ear finetune") if kind == "detector" else ("", "ear train")

@@ -99,7 +99,7 @@ def test_a_name_is_looked_up_among_the_runs(run: RunFolder) -> None:
     with pytest.raises(CheckpointError, match=r"No run in .* has a detector's last.ckpt"):
         Checkpoint.open("last.ckpt", "detector", run_dir=runs)
     with pytest.raises(
-        CheckpointError, match=r"nothing.ckpt is no checkpoint. Give a file, a run's folder, or last.ckpt or best"
+        CheckpointError, match=r"nothing.ckpt does not exist. Give a file, a run's folder, or last.ckpt or best"
     ):
         Checkpoint.open("nothing.ckpt", run_dir=runs)
 

@@ -71,6 +71,8 @@ def test_a_checkpoint_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"No run in .* has last.ckpt. Train first"):
         find_checkpoint("last.ckpt", tmp_path)
     with pytest.raises(
-        CheckpointError, match=r"typo.ckpt is no checkpoint. Give a file, a run's folder, or last.ckpt or best"
+        CheckpointError, match=r"typo.ckpt does not exist. Give a file, a run's folder, or last.ckpt or best"
     ):
         find_checkpoint("typo.ckpt", tmp_path)
+    with pytest.raises(CheckpointError, match=r" holds no run. Give a file"):
+        find_checkpoint(str(tmp_path), tmp_path)
