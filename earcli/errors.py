@@ -24,8 +24,16 @@ class ManifestError(EarError):
     """A manifest is missing, malformed, or carries code."""
 
 
+class UnknownFormatError(ManifestError):
+    """A file is in no format of annotations that `ear` reads."""
+
+
 class DataError(EarError):
     """The pictures that a manifest names cannot be used."""
+
+
+class LabelError(DataError):
+    """A file that looks like labels cannot be used, so that its pictures may be labeled otherwise than it seems."""
 
 
 class WeightsError(EarError):

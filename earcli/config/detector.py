@@ -61,6 +61,7 @@ class LabelConfig(DataConfig):
     val_manifest: Path = knob(
         Path("data/preprocessed/val_landmarks.coco.json"), "Validation labels, in the same formats.", resumable=True
     )
+    category: str | None = knob(None, "Name of the annotations that are ears; separate several by commas.")
     labels: int | None = knob(None, "Train on a random subset of this many labeled pictures.", at_least(1))
     backgrounds: Path | None = knob(None, "Folder of pictures without an ear: negatives that train the confidence.")
     view: Literal["crop", "picture"] = knob(

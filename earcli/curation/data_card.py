@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from earcli.curation.preparation import PreparedSet, PrepareOptions
 from earcli.curation.scan import PictureFacts
-from earcli.curation.sources import Sample
 from earcli.data.formats.columns import Columns
 from earcli.data.manifest import write_columns
+from earcli.data.samples import Sample
 from earcli.data.uncached import crop_or_gray
 from earcli.files import relative_posix, write_csv
 from earcli.reporting.plots import labeled_rows, save_image

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earcli.curation.box_geometry import box_iou, format_box
-from earcli.curation.left_out import LeftOut
-from earcli.curation.sources import Sample
+from earcli.data.left_out import LeftOut
+from earcli.data.samples import Sample
 
 MIN_IOU = 0.9
 MIN_DERIVED_IOU = 0.5

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from earcli.curation.box_geometry import clip_box, format_box, looks_like_corners, overhang
 from earcli.curation.duplicates import connect_equal, find_near_duplicates, label_groups
-from earcli.curation.left_out import LeftOut
 from earcli.curation.merge import merge_samples
 from earcli.curation.scan import PictureFacts, scan
-from earcli.curation.sources import Sample, collect_samples
 from earcli.curation.split import split_groups
 from earcli.curation.subjects import parse_subject_rule
 from earcli.data.cache import Progress
+from earcli.data.left_out import LeftOut
+from earcli.data.samples import Sample
+from earcli.data.sources import collect_samples
 from earcli.errors import DataError
 
 MAX_OVERHANG = 0.5
@@ -32,6 +33,8 @@ class PrepareOptions:
     seed: int = 0
     root_dir: Path | None = None
     num_workers: int = 4
+    category: str | None = None
+    whole_pictures: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class PreparedSet:
         groups: (N,) equal for ears that are related: of one file or subject, or near-duplicates.
         subjects: The number of known subjects.
         lookalikes: The number of ears with a near-duplicate.
+        notes: What was done to the labels of a file, a line each.
     """
 
     samples: list[Sample]
@@ -55,6 +59,7 @@ class PreparedSet:
     groups: NDArray[np.int64]
     subjects: int
     lookalikes: int
+    notes: list[str] = field(default_factory=list)
 
 
 def prepare_set(
@@ -73,7 +78,9 @@ def prepare_set(
         DataError: There is no image, no ear can be used, or all ears are related.
         RunError: The log cannot be written.
     """
-    contents = collect_samples(sources, parse_subject_rule(options.subject), options.root_dir)
+    contents = collect_samples(
+        sources, parse_subject_rule(options.subject), options.root_dir, options.category, options.whole_pictures
+    )
     merged, conflicts = merge_samples(contents.samples)
     samples, unsuitable = _select_for_task(merged, options.task)
     boxes = np.array([sample.box for sample in samples]).reshape(-1, 4)
@@ -100,6 +107,7 @@ def prepare_set(
         groups,
         len({*subjects} - {""}),
         len(np.unique(near_duplicates)),
+        contents.notes,
     )
 
 

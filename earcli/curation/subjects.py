@@ -1,12 +1,9 @@
 """Which person an image shows, by its path."""
 
 import re
-from collections.abc import Callable
 
+from earcli.data.samples import SubjectRule
 from earcli.errors import ConfigError
-
-SubjectRule = Callable[[str], str]
-"""From the path of an image below its source, with slashes, to a subject; "" if it is unknown."""
 
 
 def parse_subject_rule(subject: str) -> SubjectRule:

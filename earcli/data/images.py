@@ -1,5 +1,6 @@
 """From a picture file to pixels: upright, RGB, cropped, square."""
 
+import importlib.util
 import logging
 import warnings
 from collections.abc import Iterator
@@ -15,8 +16,15 @@ from earcli.errors import DataError
 from earcli.untrusted.files import check_regular_file
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # its warnings are raised as errors as well
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".jp2", ".avif")
+HEIF_SUFFIXES = (".heic", ".heif") if importlib.util.find_spec("pillow_heif") else ()
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"),
+    *(".jp2", ".avif", *HEIF_SUFFIXES),
+)
 """The file suffixes of pictures, in lower case."""
+BIT_DEPTHS = (8, 10, 12, 14, 16)
+MAX_SAMPLE_VALUE = 281
+"""The TIFF tag of the largest value that a sample can have."""
 MAX_BYTES = 512 << 20
 """Size limit of a file: that of a picture at Pillow's limit of pixels, uncompressed, 16 bits per channel."""
 ORIENTATION = 0x0112
@@ -128,21 +136,38 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 @cache
 def _formats() -> list[str]:
     """Pillow's names for the formats of `SUFFIXES` that this Pillow supports."""
+    if HEIF_SUFFIXES:
+        importlib.import_module("pillow_heif").register_heif_opener()
     formats = Image.registered_extensions()
-    return sorted({formats[suffix] for suffix in SUFFIXES if suffix in formats})
+    # MPO has no opener of its own: that of JPEG recognizes it
+    return sorted({formats[suffix] for suffix in SUFFIXES if formats.get(suffix) in Image.OPEN})
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        # 16-bit gray: convert() would clip everything above 255 to white
-        values = np.nan_to_num(np.asarray(image, dtype=np.float64), copy=False)
-        if values.max(initial=0) > 255:
-            values /= 256
+        # gray of more than 8 bits: convert() would clip everything above 255 to white
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
+        values *= 256 / (_largest_value(image, values.max(initial=0)) + 1)
         image = Image.fromarray(values.clip(0, 255, out=values).astype(np.uint8))
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")
+
+
+def _largest_value(image: Image.Image, largest: float) -> float:
+    """The value that stands for white: a TIFF tag's, 1 of fractions, else that of the fewest bits that hold all values.
+
+    Cameras store 10, 12 or 14 bits in 16, which would be almost black if 65,535 were white.
+    """
+    tagged = getattr(image, "tag_v2", {}).get(MAX_SAMPLE_VALUE)
+    if isinstance(tagged, tuple):
+        tagged = tagged[0] if tagged else None
+    if isinstance(tagged, int) and tagged >= largest > 0:
+        return float(tagged)
+    if image.mode == "F" and largest <= 1:
+        return 1 / 255 * 256 - 1 if largest else 255.0
+    return float(next((2**bits - 1 for bits in BIT_DEPTHS if largest < 2**bits), largest))
 
 
 def pixel_box(box: NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int, int, int]:

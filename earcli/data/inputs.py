@@ -1,15 +1,18 @@
 """Collects pictures from folders, files and manifests into one manifest."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from earcli.data.formats.registry import SUFFIXES as LABEL_SUFFIXES
 from earcli.data.images import SUFFIXES
-from earcli.data.manifest import READERS, Manifest, read_manifest
+from earcli.data.manifest import Manifest, read_manifest
+from earcli.data.walker import walk_files
 from earcli.errors import DataError
+
+RESULTS = "folders of results"
 
 
 def collect_pictures(sources: Sequence[Path], root: Path | None = None) -> Manifest:
@@ -30,7 +33,7 @@ def collect_pictures(sources: Sequence[Path], root: Path | None = None) -> Manif
     subjects: list[str] = []
     others: Counter[str] = Counter()
     for source in sources:
-        if source.suffix.lower() in READERS and source.is_file():
+        if source.suffix.lower() in LABEL_SUFFIXES and source.is_file():
             manifest = read_manifest(source, root)
             paths += [str(manifest.locate(index).absolute()) for index in range(len(manifest))]
             boxes.append(manifest.boxes)
@@ -56,12 +59,13 @@ def _list_pictures(source: Path, others: Counter[str]) -> list[str]:
     if not source.is_dir():
         raise DataError(f"{source} does not exist. Give pictures, folders of pictures, or a manifest.")
     pictures = []
-    # os.walk does not follow symbolic links to folders, which may form a cycle
-    for folder, folders, names in os.walk(source.absolute()):
-        folders.sort()
-        for name in sorted(names):
-            if name.lower().endswith(SUFFIXES):
-                pictures.append(os.path.join(folder, name))  # noqa: PTH118 - Path is slow for a million files
-            else:
-                others[Path(name).suffix.lower()] += 1
+    for path in walk_files(source.absolute(), _stop, lambda folder: others.update([RESULTS])):
+        if path.lower().endswith(SUFFIXES):
+            pictures.append(path)
+        else:
+            others[Path(path).suffix.lower()] += 1
     return pictures
+
+
+def _stop(error: OSError) -> None:
+    raise DataError(f"{error.filename} cannot be read ({error.strerror}).") from error

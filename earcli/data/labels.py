@@ -1,5 +1,6 @@
 """Labeled pictures: one ear each, with a box and points, or no ear."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earcli.data.cache import Skipped
-from earcli.data.formats.coco import read_backgrounds
-from earcli.data.formats.columns import Keypoints, default_point_names
-from earcli.data.formats.pts import read_pts_folder
-from earcli.data.images import BadPictureError, picture_size, pixel_box
+from earcli.data.images import BadPictureError, picture_size
 from earcli.data.inputs import collect_pictures
-from earcli.data.manifest import Manifest, as_manifest, path_problem, read_manifest
-from earcli.errors import DataError
+from earcli.data.label_checks import check_label, most_common_layout
+from earcli.data.manifest import Manifest, read_manifest
+from earcli.data.samples import NO_LABEL
+from earcli.data.sources import collect_samples
+from earcli.errors import DataError, ManifestError
 
 MAX_SKIPPED = 0.2
 Array = NDArray[np.float64]
@@ -97,49 +98,86 @@ class Labels:
 
 
 def read_labels(
-    path: Path, root: Path | None = None, landmarks: int | None = None, backgrounds: Path | None = None
+    path: Path,
+    root: Path | None = None,
+    landmarks: int | None = None,
+    backgrounds: Path | None = None,
+    category: str | None = None,
+    names: tuple[str, ...] | None = None,
 ) -> Labels:
-    """Reads labels of any format: COCO JSON, CSV, `.npy`, or a folder of pictures with `.pts` files.
+    """Reads labels of any format: an annotation file, or a folder of pictures and annotation files.
 
     Unusable items are skipped and recorded. An ear without a box gets the bounding box of its points; one without
-    points contributes its box only. Pictures of a COCO file without an annotation show no ear.
+    points contributes its box only. A picture that is named without a label is skipped as well, unless its format says
+    that it was reviewed and shows no ear.
 
     Args:
         path: The file or folder.
         root: Folder that relative paths are resolved against.
         landmarks: K; by default the number of points that most ears have.
         backgrounds: A folder of additional pictures without an ear.
+        category: The name of the annotations that are ears; several are separated by commas.
+        names: The order of the points, where the labels have these names.
 
     Raises:
         ManifestError: The file as a whole cannot be used.
-        DataError: No item can be used, or more than a fifth cannot.
+        DataError: No item can be used, more than a fifth cannot, or a background is labeled.
     """
     skipped: list[Skipped] = []
-
-    def skip(message: str) -> None:
-        skipped.append(Skipped(-1, str(path), message))
-
-    manifest = as_manifest(read_pts_folder(path, skip), path) if path.is_dir() else read_manifest(path, root, skip)
+    unlabeled: list[Skipped] = []
+    manifest = _read(path, root, category, skipped, unlabeled)
     total = len(manifest) + len(skipped)
-    labels = _usable_labels(manifest, landmarks, skipped)
+    labels = _usable_labels(manifest, landmarks, names, skipped)
     if not len(labels) or len(labels.skipped) > MAX_SKIPPED * total:
         examples = "; ".join(f"{item.path}: {item.reason}" for item in labels.skipped[:3])
         raise DataError(
             f"{len(labels.skipped)} of {total} labels of {path} cannot be used (at most {MAX_SKIPPED:.0%} may be "
             f"skipped): {examples}. Check the labels, `landmarks`, and the folder of the pictures."
         )
-    return _with_backgrounds(labels, _background_paths(path, labels.manifest.root, backgrounds))
+    labels = replace(labels, skipped=[*labels.skipped, *unlabeled])
+    additional = collect_pictures([backgrounds]).paths if backgrounds is not None else []
+    empty = [str(manifest.root / name) for name in manifest.empty]
+    return _with_backgrounds(labels, [*empty, *additional])
 
 
-def _usable_labels(manifest: Manifest, landmarks: int | None, skipped: list[Skipped]) -> Labels:
+def _read(
+    path: Path, root: Path | None, category: str | None, skipped: list[Skipped], unlabeled: list[Skipped]
+) -> Manifest:
+    """The samples of a file or a folder; what is skipped is appended to the lists."""
+    if path.is_file() and category is None and path.suffix.lower() not in (".pts", ".txt"):
+        manifest = read_manifest(path, root, lambda message: skipped.append(Skipped(-1, str(path), message)))
+        unlabeled += [Skipped(-1, name, "no label in the file") for name in manifest.unlabeled]
+        return manifest
+    contents = collect_samples([path], lambda below: "", root, category)
+    for item in contents.left_out:
+        target = unlabeled if item.reason.startswith(NO_LABEL) else skipped
+        target.append(Skipped(-1, item.path or item.source, item.reason))
+    labeled = [s for s in contents.samples if s.keypoints is not None or not np.isnan(s.box[0])]
+    if not labeled:
+        raise ManifestError(f"{path} has no label file. Give an annotation file, or a folder with some.")
+    start = (path if path.is_dir() else path.parent).resolve()
+    return Manifest(
+        [os.path.relpath(sample.path, start) for sample in labeled],
+        np.array([sample.box for sample in labeled]),
+        [sample.subject for sample in labeled],
+        keypoints=[sample.keypoints for sample in labeled],
+        empty=tuple(os.path.relpath(name, start) for name in contents.empty),
+        root=start,
+    )
+
+
+def _usable_labels(
+    manifest: Manifest, landmarks: int | None, names: tuple[str, ...] | None, skipped: list[Skipped]
+) -> Labels:
     """The valid labels of a manifest; the others are appended to `skipped`."""
     keypoints = manifest.keypoints or [None] * len(manifest)
-    names = _layout(keypoints, landmarks)
+    layout = most_common_layout(keypoints, landmarks)
+    names = names if names and set(names) == set(layout) else layout
     rows, boxes, points, sizes = [], [], [], []
     for row, item in enumerate(keypoints):
         try:
             size = picture_size(manifest.locate(row))
-            box, xyv = _validate(manifest.boxes[row], item, names, size)
+            box, xyv = check_label(manifest.boxes[row], item, names, size)
         except BadPictureError as error:
             skipped.append(Skipped(row, manifest.paths[row], str(error)))
             continue
@@ -152,53 +190,16 @@ def _usable_labels(manifest: Manifest, landmarks: int | None, skipped: list[Skip
     return Labels(usable, np.array(sizes).reshape(-1, 2), np.array(points).reshape(shape), names, skipped)
 
 
-def _layout(keypoints: Sequence[Keypoints | None], landmarks: int | None) -> tuple[str, ...]:
-    """The most frequent names of points."""
-    layouts = Counter(k.names for k in keypoints if k is not None and landmarks in (None, len(k.names)))
-    if layouts:
-        return layouts.most_common(1)[0][0]
-    return default_point_names(landmarks or 0)
-
-
-def _validate(
-    box: Array, keypoints: Keypoints | None, names: tuple[str, ...], size: tuple[int, int]
-) -> tuple[Array, Array]:
-    """A box that can be cropped, and points (K, 3); raises `BadPictureError` with the reason."""
-    points = np.zeros((len(names), 3))
-    if keypoints is not None and names:
-        if len(keypoints.names) != len(names):
-            raise BadPictureError(f"{len(keypoints.names)} points, expected {len(names)}", "points-count")
-        if keypoints.names != names and default_point_names(len(names)) not in (keypoints.names, names):
-            other = next(a for a, b in zip(keypoints.names, names, strict=True) if a != b)
-            raise BadPictureError(
-                f"point {other!r} has another name or position than in the other labels", "points-names"
-            )
-        points = keypoints.points.copy()
-        xy = keypoints.labeled()
-        outside = ((xy < -1) | (xy > size)).any(axis=1)
-        if outside.any():
-            where = ", ".join(f"{value:g}" for value in xy[outside][0])
-            raise BadPictureError(f"point ({where}) lies outside the picture of {size[0]}×{size[1]}", "points-outside")
-    if np.isnan(box[0]) and keypoints is not None:
-        box = keypoints.box()
-    if np.isnan(box[0]):
-        raise BadPictureError("no label: neither a box nor points", "unlabeled")
-    pixel_box(box, size)
-    low, high = np.maximum(box[:2], 0), np.minimum(box[:2] + box[2:], size)
-    points[points[:, 2] <= 0, :2] = 0  # coordinates of unlabeled points are arbitrary
-    return np.concatenate([low, high - low]), points
-
-
-def _background_paths(path: Path, root: Path, folder: Path | None) -> list[str]:
-    """Absolute paths of the pictures without an ear: those of a COCO file, and those in `folder`."""
-    names = read_backgrounds(path) if path.suffix.lower() == ".json" else []
-    safe = [name for name in names if path_problem(name) is None]
-    additional = collect_pictures([folder]).paths if folder is not None else []
-    return [str((root / name).absolute()) for name in safe] + additional
-
-
 def _with_backgrounds(labels: Labels, paths: Sequence[str]) -> Labels:
-    """Labels and, as pictures without an ear, those of `paths` that can be opened."""
+    """Labels and, as pictures without an ear, those of `paths` that can be opened.
+
+    Raises:
+        DataError: One of them is labeled.
+    """
+    labeled = {str(labels.manifest.locate(row).resolve()) for row in range(len(labels))}
+    both = [path for path in paths if str(Path(path).resolve()) in labeled]
+    if both:
+        raise DataError(f"{both[0]} is labeled, but also a background without an ear ({len(both)} pictures are).")
     backgrounds, sizes, skipped = [], [], list(labels.skipped)
     for path in paths:
         try:

@@ -1,8 +1,11 @@
-"""Manifests: the pictures of a set, read from `.npy`, CSV or COCO JSON."""
+"""Manifests: the pictures of a set, read from an annotation file of any format."""
 
 import ntpath
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -10,17 +13,19 @@ from typing import Literal, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.data.formats.coco import read_coco, write_coco
+from earcli.data.formats.coco import write_coco
 from earcli.data.formats.columns import Columns, OnBadRow
-from earcli.data.formats.npy import read_npy, write_npy
-from earcli.data.formats.table import read_table, write_table
+from earcli.data.formats.npy import write_npy
+from earcli.data.formats.registry import read_columns
+from earcli.data.formats.table import write_table
 from earcli.data.images import SUFFIXES
+from earcli.data.placement import MisfitError, are_fractions, fit_to_picture
+from earcli.data.resolver import LABEL_FOLDERS, PictureResolver
+from earcli.data.walker import walk_files
 from earcli.errors import ManifestError
 from earcli.untrusted.files import short_repr
 
 SubjectSource = Literal["column", "folder", "none"]
-
-READERS: dict[str, Callable[[Path, OnBadRow], Columns]] = {".npy": read_npy, ".csv": read_table, ".json": read_coco}
 
 
 @dataclass(frozen=True)
@@ -58,19 +63,11 @@ class Manifest(Columns):
         return np.where(names == "", -1, numbers)
 
 
-def read_columns(path: Path, on_bad_row: OnBadRow) -> Columns:
-    """Reads an annotation file: `.npy`, CSV or COCO JSON. `on_bad_row` is called for each row that cannot be used.
-
-    Raises:
-        ManifestError: the file as a whole cannot be used.
-    """
-    if path.suffix.lower() not in READERS:
-        raise ManifestError(f"{path} is not a manifest by its name, expected one of {', '.join(READERS)}.")
-    return READERS[path.suffix.lower()](path, on_bad_row)
-
-
 def read_manifest(path: Path, root: Path | None = None, on_bad_row: OnBadRow | None = None) -> Manifest:
-    """Reads a manifest: `.npy`, CSV or COCO JSON.
+    """Reads a manifest, which is an annotation file of any format.
+
+    Names of pictures are resolved as `PictureResolver` does; one that stands for no picture stays as it is. Boxes and
+    points are those of the upright picture, in pixels.
 
     Args:
         path: the file.
@@ -78,16 +75,82 @@ def read_manifest(path: Path, root: Path | None = None, on_bad_row: OnBadRow | N
         on_bad_row: called with the reason for each row that is left out; None raises instead.
 
     Raises:
-        ManifestError: the file is missing, carries code, is malformed, or names no picture.
+        ManifestError: the file is missing, carries code, is malformed, names no picture, or has annotations of several
+            categories.
     """
-    columns = read_columns(path, on_bad_row or _stop)
-    columns = _drop_unsafe_paths(columns, path, on_bad_row or _stop)
+    on_bad_row = on_bad_row or _stop
+    columns = _drop_unsafe_paths(read_columns(path, on_bad_row)[1], path, on_bad_row)
     if not columns.paths:
         raise ManifestError(f"{path} is empty: it names no picture.")
+    counts = Counter(filter(None, columns.categories or ()))
+    if len(counts) > 1:
+        listed = ", ".join(f"{name} ({count})" for name, count in counts.most_common(8))
+        raise ManifestError(
+            f"{path} has annotations of several categories: {listed}. `ear prepare` chooses among them."
+        )
     root = path.parent if root is None else root
     if not root.is_dir():
         raise ManifestError(f"{root} is not a folder; the paths in {path} are relative to it.")
-    return as_manifest(columns, root)
+    return as_manifest(_place(columns, path, root, on_bad_row), root)
+
+
+def _place(columns: Columns, path: Path, root: Path, on_bad_row: OnBadRow) -> Columns:
+    """Columns whose paths lead to files where there are any, and whose labels are in pixels of the upright picture."""
+    names = list(dict.fromkeys((*columns.paths, *columns.empty, *columns.unlabeled)))
+    places = locate(names, path, root)
+    fractions = are_fractions(columns, path)
+    boxes, keypoints, good = columns.boxes.copy(), list(columns.keypoints or ()), []
+    for row, name in enumerate(columns.paths):
+        try:
+            boxes[row], points, _ = fit_to_picture(columns, row, root / places[name], fractions)
+        except MisfitError as error:
+            on_bad_row(f"{path}: {name}: {error}")
+            continue
+        if keypoints:
+            keypoints[row] = points
+        good.append(row)
+    placed = replace(
+        columns,
+        paths=[places[name] for name in columns.paths],
+        boxes=boxes,
+        keypoints=keypoints or None,
+        unlabeled=tuple(places[name] for name in columns.unlabeled),
+        empty=tuple(places[name] for name in columns.empty),
+        fractions=False,
+        from_bottom=False,
+    )
+    return placed if len(good) == len(placed.paths) else placed.subset(good)
+
+
+def locate(names: Sequence[str], file: Path, root: Path) -> dict[str, str]:
+    """The paths of pictures relative to a root, by their names in an annotation file; the name itself if there is none.
+
+    Two names never get one picture unless both lead there literally.
+    """
+    missing = [name for name in names if not _is_file(root / name)]
+    places = {name: name for name in names}
+    if missing:
+        folder = root.parent if root.name.lower() in LABEL_FOLDERS else root
+        pictures = [path for path in walk_files(folder.resolve(), _ignore, _ignore) if path.lower().endswith(SUFFIXES)]
+        resolver, found = PictureResolver(pictures), {}
+        for name in missing:
+            with suppress(ValueError):
+                found[name] = resolver.find(name) if "." in name else resolver.find_by_stem(file.resolve(), name)
+        taken = Counter([*found.values(), *(str((root / name).resolve()) for name in names if name not in missing)])
+        start = root.resolve()
+        places |= {name: os.path.relpath(path, start) for name, path in found.items() if taken[path] == 1}
+    return places
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _ignore(_: object) -> None:
+    pass
 
 
 def path_problem(name: str) -> str | None:

@@ -29,9 +29,11 @@ def read_label_sets(config: FinetuneConfig, reporter: Reporter) -> tuple[Labels,
         ManifestError: A file cannot be read.
         DataError: The labels cannot be used, or the two sets name different landmarks.
     """
-    train = read_labels(config.train_manifest, config.root_dir, config.landmarks, config.backgrounds)
+    train = read_labels(config.train_manifest, config.root_dir, config.landmarks, config.backgrounds, config.category)
     train = (train.single_ear_pictures() if config.view_margin is None else train).limit(config.labels, config.seed)
-    val = read_labels(config.val_manifest, config.root_dir, len(train.names))
+    val = read_labels(
+        config.val_manifest, config.root_dir, len(train.names), category=config.category, names=train.names
+    )
     if train.names != val.names and default_point_names(len(train.names)) not in (train.names, val.names):
         a, b = next((a, b) for a, b in zip(train.names, val.names, strict=True) if a != b)
         raise DataError(

@@ -66,7 +66,13 @@ def _dataset(
     """The labeled windows, through the pixel cache, and their labels."""
     source = Path(settings.manifest or config.val_manifest)
     root = settings.root_dir or (config.root_dir if settings.manifest is None else None)
-    labels = read_labels(source, None if root is None else Path(root), config.num_landmarks)
+    labels = read_labels(
+        source,
+        None if root is None else Path(root),
+        config.num_landmarks,
+        category=config.category,
+        names=config.point_names,
+    )
     dataset, labels = view_dataset(
         labels,
         config.side,
@@ -100,7 +106,13 @@ def _measure(results: DetectionResults, config: FinetuneConfig, normalize: str, 
             metrics[f"{name}_low"], metrics[f"{name}_high"] = float(low), float(high)
     if "nme" in metrics and normalize == "box":
         try:
-            train = read_labels(config.train_manifest, config.root_dir, config.num_landmarks)
+            train = read_labels(
+                config.train_manifest,
+                config.root_dir,
+                config.num_landmarks,
+                category=config.category,
+                names=config.point_names,
+            )
         except EarError:
             return metrics  # the baseline is optional: the training labels may be gone
         metrics["nme_of_mean_shape"] = float(np.nanmean(mean_shape_nme(results, train)))

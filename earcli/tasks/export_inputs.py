@@ -92,6 +92,8 @@ def _as_inputs(part: Part, model: EarVAE, images: Floats) -> Floats:
 def _detector_views(config: FinetuneConfig, manifest: str | Path | None, root_dir: str | Path | None) -> Manifest:
     """The views of labeled pictures that the detector was validated on."""
     root = root_dir or (config.root_dir if manifest is None else None)
-    labels = read_labels(Path(manifest or config.val_manifest), root and Path(root), config.num_landmarks)
+    labels = read_labels(
+        Path(manifest or config.val_manifest), root and Path(root), config.num_landmarks, category=config.category
+    )
     boxes = expand_boxes(labels.manifest.boxes, config.view_margin, labels.sizes)
     return replace(labels.manifest, boxes=boxes)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from earcli.config.fields import at_least, one_of, require
-from earcli.curation.left_out import LeftOut
-from earcli.errors import ConfigError
+from earcli.data.left_out import LeftOut
+from earcli.errors import ConfigError, LabelError
 from earcli.reporting.reporter import SILENT, Reporter
 
 TASKS = ("teacher", "detector", "landmarks")
@@ -41,6 +41,8 @@ def prepare(
     subject: str = "none",
     split: float = 0.8,
     seed: int = 0,
+    category: str | None = None,
+    whole_pictures: bool = False,
     root_dir: str | Path | None = None,
     num_workers: int = 4,
     reporter: Reporter = SILENT,
@@ -48,13 +50,15 @@ def prepare(
     """Collect ears from images and annotations, exclude what cannot be used, and split them without leaks.
 
     Args:
-        sources: Folders of images and annotations, searched recursively; or .npy, .csv and COCO .json files.
+        sources: Folders of images and annotations, searched recursively; or annotation files.
         output: Folder to create; new or empty.
         task: teacher (all ears), detector (ears with a box) or landmarks (ears with keypoints).
         subject: How to tell people apart: folder (the folder of an image), a regular expression for its path whose
             first group is the person, or none.
         split: Fraction of the ears used for training; the others are for validation.
         seed: Seed of the split.
+        category: Name of the annotations that are ears, where a file has several; separate several by commas.
+        whole_pictures: Ignore all annotations: every image is one ear.
         root_dir: Folder that paths in annotations are relative to and confined to. By default they are relative to
             the annotation file and confined to its source.
         num_workers: Threads that open images.
@@ -62,6 +66,7 @@ def prepare(
 
     Raises:
         ConfigError: A parameter is out of range, or `subject` is not a valid rule.
+        LabelError: A file that looks like labels cannot be used, or has several categories.
         DataError: There is no image, no ear can be used, or all ears are related and cannot be split.
         RunError: The folder is not empty, or cannot be written.
 
@@ -87,9 +92,14 @@ def prepare(
     output = Path(output)
     check_empty_folder(output)
     paths = [Path(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
-    options = PrepareOptions(task, subject, split, seed, root_dir, num_workers)
+    options = PrepareOptions(task, subject, split, seed, root_dir, num_workers, category, whole_pictures)
     scan_log = output.parent / f".{output.name}.scan.jsonl"  # a killed call continues from it
-    prepared = prepare_set(paths, options, reporter.progress, scan_log)
+    try:
+        prepared = prepare_set(paths, options, reporter.progress, scan_log)
+    except LabelError as error:
+        raise LabelError(f"{error} With `whole_pictures`, labels are ignored.") from error
+    for note in prepared.notes:
+        reporter.note(note)
     with atomic_folder(output) as folder:
         names = write_prepared(folder, output, prepared, options)
     scan_log.unlink(missing_ok=True)

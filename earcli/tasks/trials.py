@@ -53,7 +53,9 @@ def read_ears(
         ManifestError: A manifest cannot be read.
         DataError: The labels cannot be used, or have no landmarks.
     """
-    labels = Labels.concatenate([read_labels(manifest, root_dir, config.landmarks) for manifest in manifests])
+    labels = Labels.concatenate(
+        [read_labels(manifest, root_dir, config.landmarks, category=config.category) for manifest in manifests]
+    )
     labels = labels.subset(np.flatnonzero(labels.has_ear))
     if not (labels.points[..., 2] > 0).any():
         raise DataError("The labels have no landmarks, whose errors are compared. Use labels with landmarks.")

@@ -5,8 +5,8 @@ from pathlib import Path
 from raw import NO_SUBJECTS, coco, fill
 
 from earcli.curation.merge import merge_samples
-from earcli.curation.sources import collect_samples
 from earcli.data.formats.columns import Keypoints
+from earcli.data.sources import collect_samples
 
 
 def test_sources_that_name_different_people_leave_the_picture_out(tmp_path: Path) -> None:

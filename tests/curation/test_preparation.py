@@ -55,32 +55,32 @@ def test_folders_and_annotations_of_every_format_are_combined(tmp_path: Path) ->
     assert [name for name, _ in boxes] == [name for name, _ in expected]
     np.testing.assert_array_equal([box for _, box in boxes], [box for _, box in expected])
     assert set(reasons(prepared)) == {"raw/coco/012.png", "raw/csv/021.png"}
-    assert "names other images in its folder" in reasons(prepared)["raw/coco/012.png"]
+    assert "no label in the file" in reasons(prepared)["raw/coco/012.png"]
 
 
 def test_broken_items_are_listed_and_never_stop_the_rest(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
-    fill(raw, 6)
+    fill(raw, 3)
+    fill(raw / "pts", 2, 10)
     (raw / "001.png").write_bytes((raw / "001.png").read_bytes()[:500])
     (raw / "002.png").write_text("no picture")
-    (raw / "003.pts").write_text("version: 1\n{\n1\n}\n")
-    (raw / "004.png").unlink()
-    (raw / "004.pts").write_text("version: 1\n{\n1 1\n}\n")
+    (raw / "pts" / "010.pts").write_text("version: 1\n{\n1\n}\n")
+    (raw / "pts" / "gone.pts").write_text("version: 1\n{\n1 1\n}\n")
     os.mkfifo(raw / "pipe.png")
-    for name in ("json", "table"):
-        fill(raw / name, 1, 20)
-    (raw / "json" / "_annotations.coco.json").write_text("{\n\n!")
-    (raw / "table" / "_annotations.csv").write_text("image_path,x,y,w,h\n020.png,1,1,40,40\n020.png,x,1,40,40\n")
+    fill(raw / "table", 3, 20)
+    (raw / "table" / "_annotations.csv").write_text(
+        "image_path,x,y,w,h\n020.png,1,1,40,40\n020.png,x,1,40,40\n021.png,1,1,40,40\n022.png,1,1,40,40\n"
+    )
     prepared = ready(raw)
-    assert used(prepared) == ["raw/000.png", "raw/005.png", "raw/table/020.png"]
+    assert used(prepared) == ["raw/000.png"] + [f"raw/table/{name}.png" for name in ("020", "021", "022")]
     left_out = reasons(prepared)
     assert "unreadable" in left_out["raw/001.png"]
     assert "not a picture" in left_out["raw/002.png"]
-    assert "003.pts, line 3" in left_out["raw/003.png"]
-    assert left_out["raw/004.pts"] == "no image with that name is beside it"
+    assert "010.pts, line 3" in left_out["raw/pts/010.pts"]
+    assert left_out["gone"] == "no image with that name is beside it"
+    assert "no label in the file" in left_out["raw/pts/010.png"]  # which does not come back as a whole ear
+    assert "no label in the file" in left_out["raw/pts/011.png"]
     assert left_out["raw/pipe.png"] == "unreadable (not a regular file)"
-    assert "line 3: not JSON" in left_out["raw/json/_annotations.coco.json"]
-    assert left_out["raw/json/020.png"] == "_annotations.coco.json beside it cannot be read"
     assert "line 3: the box is 'x'" in left_out["raw/table/_annotations.csv"]
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from earcli.data.labels import Labels, read_labels
-from earcli.errors import DataError, ManifestError
+from earcli.errors import DataError, LabelError, ManifestError
 
 POINTS = [[10, 20, 2], [30, 40, 1], [50, 60, 2]]
 
@@ -83,16 +83,16 @@ def test_a_table_of_boxes_has_no_points(pictures: Path, header: str, box: str) -
     assert labels.manifest.boxes[3].tolist() == [5, 5, 60, 80]
 
 
-def test_pictures_without_an_ear_come_from_coco_and_from_a_folder(pictures: Path, tmp_path: Path) -> None:
+def test_a_picture_without_an_annotation_is_left_out_and_never_a_background(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "streets").mkdir()
     Image.new("RGB", (40, 40)).save(tmp_path / "streets" / "a.png")
     (tmp_path / "streets" / "b.png").write_text("no picture")
     path = coco(pictures, lambda c: c["annotations"].pop())
     labels = read_labels(path, backgrounds=tmp_path / "streets")
-    assert labels.has_ear.tolist() == [True] * 9 + [False] * 2
-    assert [item.reason for item in labels.skipped] == ["not a picture that Pillow can read"]
+    assert labels.has_ear.tolist() == [True] * 9 + [False]
+    assert [item.reason for item in labels.skipped] == ["no label in the file", "not a picture that Pillow can read"]
     few = labels.limit(3, seed=0)
-    assert few.has_ear.tolist() == [True] * 3 + [False] * 2
+    assert few.has_ear.tolist() == [True] * 3 + [False]
     assert few.manifest.paths != labels.limit(3, seed=1).manifest.paths
 
 
@@ -118,9 +118,8 @@ def test_a_single_bad_label_is_left_out_with_its_reason(
     pictures: Path, change: Callable[[dict[str, Any]], Any], reason: str
 ) -> None:
     labels = read_labels(coco(pictures, change))
-    assert len(labels.manifest.paths) in (9, 10)  # a picture that lost its only label shows no ear
-    assert labels.has_ear.sum() == 9
-    assert len(labels.skipped) == 1
+    assert labels.has_ear.tolist() == [True] * 9  # a picture that lost its only label is no background
+    assert [item.reason for item in labels.skipped[1:]] in ([], ["no label in the file"])
     assert reason in labels.skipped[0].reason
 
 
@@ -131,12 +130,31 @@ def test_a_box_is_cut_at_the_picture(pictures: Path) -> None:
 
 def test_subjects_stay_beside_pictures_without_an_ear(pictures: Path) -> None:
     def change(content: dict[str, Any]) -> None:
-        content["annotations"].pop()
         for annotation in content["annotations"]:
             annotation["subject"] = "kim"
 
-    labels = read_labels(coco(pictures, change))
-    assert labels.manifest.subjects == ["kim"] * 9 + [""]
+    (pictures / "streets").mkdir()
+    Image.new("RGB", (40, 40)).save(pictures / "streets" / "a.png")
+    labels = read_labels(coco(pictures, change), backgrounds=pictures / "streets")
+    assert labels.manifest.subjects == ["kim"] * 10 + [""]
+
+
+def test_a_picture_that_is_labeled_and_a_background_is_refused(pictures: Path) -> None:
+    with pytest.raises(DataError, match=r"0.png is labeled, but also a background without an ear \(10 pictures are\)"):
+        read_labels(coco(pictures), backgrounds=pictures)
+
+
+def test_points_in_another_order_are_put_in_order_by_name(pictures: Path) -> None:
+    first = read_labels(coco(pictures))
+    turned = read_labels(coco(pictures, reverse_points), names=first.names)
+    assert turned.names == first.names
+    np.testing.assert_array_equal(turned.points, first.points)
+
+
+def reverse_points(content: dict[str, Any]) -> None:
+    content["categories"][0]["keypoints"].reverse()
+    for annotation in content["annotations"]:
+        annotation["keypoints"] = np.reshape(annotation["keypoints"], (-1, 3))[::-1].ravel().tolist()
 
 
 def test_an_ear_that_nobody_labeled_is_left_out(pictures: Path) -> None:
@@ -151,7 +169,7 @@ def test_a_pts_without_its_picture_is_left_out(pictures: Path) -> None:
         (pictures / f"{name}.pts").write_text("version: 1\nn_points: 2\n{\n5 5\n25 35\n}\n")
     labels = read_labels(pictures)
     assert len(labels) == 10
-    assert "alone.pts: 0 pictures of that name" in labels.skipped[0].reason
+    assert [(item.path, item.reason) for item in labels.skipped] == [("alone", "no image with that name is beside it")]
 
 
 def test_what_is_wrong_as_a_whole_is_an_error(pictures: Path) -> None:
@@ -160,12 +178,16 @@ def test_what_is_wrong_as_a_whole_is_an_error(pictures: Path) -> None:
     coco(pictures).write_text("{")
     with pytest.raises(ManifestError, match="line 1: not JSON"):
         read_labels(pictures / "labels.json")
-    with pytest.raises(ManifestError, match=r"has no .pts file"):
+    with pytest.raises(LabelError, match="line 1: not JSON"):
+        read_labels(pictures)
+    (pictures / "labels.json").unlink()
+    with pytest.raises(ManifestError, match="has no label file"):
         read_labels(pictures)
     with pytest.raises(DataError, match=r"10 of 10 labels .* cannot be used .*3 points, expected 5.*`landmarks`"):
         read_labels(coco(pictures), landmarks=5)
+    (pictures / "elsewhere").mkdir()
     with pytest.raises(DataError, match="no such file"):
-        read_labels(coco(pictures), root=pictures.parent)
+        read_labels(coco(pictures), root=pictures / "elsewhere")
 
 
 def test_a_whole_picture_knows_one_ear(pictures: Path) -> None:
@@ -173,7 +195,7 @@ def test_a_whole_picture_knows_one_ear(pictures: Path) -> None:
     assert labels.has_ear.sum() == 10
     alone = labels.single_ear_pictures()
     assert alone.has_ear.sum() == 8
-    assert [item.reason for item in alone.skipped] == ["2 ears on one picture"]
+    assert [item.reason for item in alone.skipped] == ["no label in the file", "2 ears on one picture"]
 
 
 def test_sets_with_different_points_cannot_be_concatenated(pictures: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,126 +10,182 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earcli import __version__
-from earcli.data.formats.columns import Columns, Keypoints, OnBadRow, check_size, default_point_names, nan_to_inf
+from earcli.data.formats.columns import Columns, Keypoints, OnBadRow, default_point_names, nan_to_inf
 from earcli.errors import ManifestError
 from earcli.files import atomic_write
-from earcli.untrusted.files import read_bounded, short_repr
+from earcli.untrusted.files import short_repr
 
-SIZE_LIMIT = 256 << 20
-MAX_VALUES = 20_000_000
 EXTRA = {"subjects": "subject", "checksums": "checksum", "sources": "source"}
 """Columns that COCO lacks, and the fields of an annotation that `write_coco` puts them in."""
+NO_BOX = (np.nan,) * 4
 
 
-def read_coco(path: Path, on_bad_row: OnBadRow) -> Columns:
+def is_coco(content: Any) -> bool:
+    """Whether JSON content has COCO's lists."""
+    return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("images", "annotations"))
+
+
+def read_coco(content: Any, path: Path, on_bad_row: OnBadRow) -> Columns:
     """Reads COCO's detection and key-point format: one sample per annotation.
 
-    An annotation without `bbox` but with key points has no box here. What `write_coco` adds to an annotation
-    (`subject`, `checksum`, `source`) is read back.
+    Ids match by value, whether they are numbers or text. An annotation without `bbox` gets the bounding box of its
+    `segmentation`; with labeled key points alone it has no box here. Crowds and ignored regions are no ears. What
+    `write_coco` adds to an annotation (`subject`, `checksum`, `source`) is read back.
+
+    Args:
+        content: The parsed file.
+        path: The file, for messages.
+        on_bad_row: Called with what is wrong with an annotation.
 
     Raises:
-        ManifestError: the file is missing, larger than 256 MiB, not JSON, or not in COCO's form.
+        ManifestError: An image id or a file name stands for two images.
     """
-    content = _load(path)
-    names = {item.get("id"): item.get("file_name") for item in content["images"] if _is_image(item)}
-    layouts = _layouts(content.get("categories"))
-    paths: list[str] = []
-    boxes: list[Sequence[float]] = []
-    keypoints: list[Keypoints | None] = []
-    extra: dict[str, list[str]] = {key: [] for key in EXTRA}
+    images = _images(content["images"], path)
+    categories = _categories(content.get("categories"))
+    rows: list[_Row] = []
+    named: set[str] = set()
     for number, item in enumerate(content["annotations"]):
+        if isinstance(item, dict):
+            named.add(_id(item.get("image_id")))
         try:
-            name, box, points = _annotation(item, names, layouts)
+            rows.append(_annotation(item, images, categories))
         except ValueError as error:
             on_bad_row(f"{path}, annotations[{number}]: {error}")
-            continue
-        paths.append(name)
-        boxes.append(box)
-        keypoints.append(points)
-        for key, field in EXTRA.items():
-            extra[key].append(str(item.get(field, "")))
+    extra: dict[str, Any] = {key: [str(row.item.get(field, "")) for row in rows] for key, field in EXTRA.items()}
     return Columns(
-        paths,
-        np.array(boxes, dtype=np.float64).reshape(-1, 4),
-        keypoints=keypoints if any(keypoints) else None,
+        [row.image.name for row in rows],
+        np.array([row.box for row in rows], dtype=np.float64).reshape(-1, 4),
+        keypoints=[row.points for row in rows] if any(row.points for row in rows) else None,
+        categories=[row.category for row in rows],
+        sizes=[row.image.size for row in rows],
+        unlabeled=tuple(image.name for key, image in images.items() if key not in named),
         **{key: column for key, column in extra.items() if any(column)},
     )
 
 
-def read_backgrounds(path: Path) -> list[str]:
-    """Reads the names of the pictures without an annotation, which by COCO's rules show nothing of its categories.
-
-    Raises:
-        ManifestError: as `read_coco`.
-    """
-    content = _load(path)
-    images = [item.get("image_id") for item in content["annotations"] if isinstance(item, dict)]
-    annotated = {image for image in images if isinstance(image, int | str)}
-    return [item["file_name"] for item in content["images"] if _is_image(item) and item["id"] not in annotated]
+@dataclass(frozen=True)
+class _Image:
+    name: str
+    size: tuple[int, int] | None
 
 
-def _load(path: Path) -> dict[str, Any]:
-    check_size(path, SIZE_LIMIT)
+@dataclass(frozen=True)
+class _Category:
+    name: str
+    point_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Row:
+    item: dict[str, Any]
+    image: _Image
+    box: Sequence[float]
+    points: Keypoints | None
+    category: str
+
+
+def _id(value: Any) -> str:
+    """An id as text, equal for 7, 7.0 and "7"; "" for what cannot be one."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return ""
     try:
-        text = read_bounded(path, SIZE_LIMIT)
-        if text.count(b"[") + text.count(b"{") > MAX_VALUES:
-            raise ManifestError(f"{path} has more than {MAX_VALUES:,} lists and objects. Split it into several files.")
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ManifestError(f"{path}, line {error.lineno}: not JSON ({error.msg}). Fix that line.") from error
-    except (ValueError, RecursionError, OSError) as error:
-        raise ManifestError(f"{path} is not JSON ({type(error).__name__}: {error}). Export it again.") from error
-    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in ("images", "annotations")):
-        raise ManifestError(f"{path} is not in COCO's form: expected an object with lists `images` and `annotations`.")
-    return content
+        text = str(value).strip()
+    except ValueError:  # an integer of thousands of digits
+        return ""
+    return str(int(text)) if text.isascii() and text.isdigit() and len(text) < 20 else text
 
 
-def _is_image(item: Any) -> bool:
-    return isinstance(item, dict) and isinstance(item.get("id"), int | str) and isinstance(item.get("file_name"), str)
+def _images(items: Sequence[Any], path: Path) -> dict[str, _Image]:
+    """The images by id."""
+    images: dict[str, _Image] = {}
+    ids: dict[str, str] = {}
+    for item in items:
+        key, name = (_id(item.get("id")), item.get("file_name")) if isinstance(item, dict) else ("", None)
+        if not key or not isinstance(name, str) or not name:
+            continue
+        if key in images and images[key].name != name:
+            names = f"{short_repr(images[key].name)} and {short_repr(name)}"
+            raise ManifestError(f"{path}: image id {short_repr(item['id'])} stands for {names}. Export it again.")
+        if ids.setdefault(name, key) != key:
+            raise ManifestError(f"{path}: {short_repr(name)} has the image ids {ids[name]} and {key}. Export it again.")
+        images[key] = _Image(name, _size(item.get("width"), item.get("height")))
+    return images
 
 
-def _layouts(categories: Any) -> dict[Any, tuple[str, ...]]:
-    """The names of the key points by category id; empty where a category has none."""
+def _size(width: Any, height: Any) -> tuple[int, int] | None:
+    if all(_is_number(value) and value > 0 and value == int(value) for value in (width, height)):
+        return int(width), int(height)
+    return None
+
+
+def _categories(items: Any) -> dict[str, _Category]:
     result = {}
-    for item in categories if isinstance(categories, list) else []:
-        if isinstance(item, dict) and isinstance(item.get("id"), int | str):
+    for item in items if isinstance(items, list) else []:
+        if isinstance(item, dict) and _id(item.get("id")):
             names = item.get("keypoints")
-            result[item["id"]] = tuple(map(str, names)) if isinstance(names, list) else ()
+            point_names = tuple(map(str, names)) if isinstance(names, list) else ()
+            result[_id(item["id"])] = _Category(str(item.get("name", "")), point_names)
     return result
 
 
-def _annotation(
-    item: Any, names: Mapping[Any, str], layouts: Mapping[Any, tuple[str, ...]]
-) -> tuple[str, Sequence[float], Keypoints | None]:
-    """Path, box and key points of one annotation; raises `ValueError` with what is wrong."""
+def _annotation(item: Any, images: Mapping[str, _Image], categories: Mapping[str, _Category]) -> _Row:
+    """One annotation; raises `ValueError` with what is wrong."""
     if not isinstance(item, dict):
         raise ValueError(f"{short_repr(item)} is not an object")
-    image, category = item.get("image_id"), item.get("category_id")
-    name = names.get(image) if isinstance(image, int | str) else None
-    if not name:
-        raise ValueError(f"image_id {short_repr(image)} is none of the images")
-    if layouts and (not isinstance(category, int | str) or category not in layouts):
-        raise ValueError(f"category_id {short_repr(category)} is none of the categories")
-    points = _points(item["keypoints"], layouts.get(category, ())) if item.get("keypoints") else None
-    box = item.get("bbox")
-    if box is None and points is not None:
-        return name, (np.nan,) * 4, points
+    image = images.get(_id(item.get("image_id")))
+    if image is None:
+        raise ValueError(f"image_id {short_repr(item.get('image_id'))} is none of the images")
+    category = categories.get(_id(item.get("category_id")), _Category("", ()))
+    if categories and _id(item.get("category_id")) not in categories:
+        raise ValueError(f"category_id {short_repr(item.get('category_id'))} is none of the categories")
+    for mark in ("iscrowd", "ignore"):
+        if item.get(mark) in (1, True, "1"):
+            raise ValueError(f"{mark} is set, so it is not one ear")
+    points = _points(item["keypoints"], category.point_names) if item.get("keypoints") else None
+    if points is not None and not len(points.labeled()):
+        points = None
+    return _Row(item, image, _box(item, points is not None), points, category.name)
+
+
+def _box(item: Mapping[str, Any], has_points: bool) -> Sequence[float]:
+    box, outline = item.get("bbox"), item.get("segmentation")
+    if box is None or box == []:
+        if outline:
+            return _outline_box(outline)
+        if has_points:
+            return NO_BOX
+        if item.get("keypoints"):
+            raise ValueError("no point is labeled, and there is no bbox")
     values = _numbers(box, "bbox")
     if len(values) != 4:
         raise ValueError(f"bbox is {short_repr(box)}, expected [x, y, width, height]")
-    return name, values.tolist(), points
+    result: list[float] = values.tolist()
+    return result
 
 
-def _points(value: Any, layout: tuple[str, ...]) -> Keypoints:
+def _outline_box(outline: Any) -> Sequence[float]:
+    """The bounding box of polygons, each a flat list of x and y."""
+    if not isinstance(outline, list):
+        raise ValueError("there is no bbox, and segmentation is run-length encoded, expected polygons")
+    parts = [_numbers(part, "segmentation") for part in outline]
+    if any(len(part) < 6 or len(part) % 2 for part in parts):
+        raise ValueError("segmentation has a polygon of fewer than three points, or an odd number of coordinates")
+    xy = np.concatenate(parts).reshape(-1, 2)
+    return [*xy.min(0), *(xy.max(0) - xy.min(0))]
+
+
+def _points(value: Any, names: tuple[str, ...]) -> Keypoints:
     flat = _numbers(value, "keypoints")
     if len(flat) % 3:
         raise ValueError(f"keypoints has {len(flat)} numbers, expected x, y, visibility for each")
     count = len(flat) // 3
-    if layout and len(layout) != count:
-        raise ValueError(f"keypoints has {count} points, but the category names {len(layout)}")
+    if names and len(names) != count:
+        raise ValueError(f"keypoints has {count} points, but the category names {len(names)}")
     if not np.isfinite(flat).all():
         raise ValueError("keypoints are not all finite")
-    return Keypoints(layout or default_point_names(count), flat.reshape(count, 3))
+    return Keypoints(names or default_point_names(count), flat.reshape(count, 3))
 
 
 def _numbers(value: Any, key: str) -> NDArray[np.float64]:
@@ -184,6 +241,7 @@ def write_coco(
         annotations.append(annotation)
     content = {
         "info": {"description": "Ears, written by ear", "version": __version__},  # pycocotools expects the key
+        "licenses": [],
         "images": list(images.values()),
         "annotations": annotations,
         "categories": list(categories.values()),

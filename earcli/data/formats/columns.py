@@ -63,6 +63,12 @@ class Columns:
         subjects: a name per sample, "" where none is known.
         checksums: SHA-256 of the picture files in hexadecimal digits, "" where unknown.
         sources: where each sample came from.
+        categories: what each sample is called, "" where it has no name.
+        sizes: width and height of each sample's picture in pixels, as the file states them.
+        unlabeled: pictures that the file names and that have no sample.
+        empty: pictures that, by the file, someone looked at and that show no ear.
+        fractions: whether coordinates are fractions of the picture's width and height.
+        from_bottom: whether y counts from the lower edge of the picture.
     """
 
     paths: list[str]
@@ -72,6 +78,12 @@ class Columns:
     keypoints: list[Keypoints | None] | None = None
     checksums: list[str] | None = None
     sources: list[str] | None = None
+    categories: list[str] | None = None
+    sizes: list[tuple[int, int] | None] | None = None
+    unlabeled: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
+    fractions: bool = False
+    from_bottom: bool = False
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
         """The samples at `indices`, in that order."""

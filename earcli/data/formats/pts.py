@@ -1,12 +1,10 @@
 """PTS: the key points of one picture, the format of the ear and face sets of the iBUG group."""
 
-from glob import escape
 from pathlib import Path
 
 import numpy as np
 
-from earcli.data.formats.columns import Columns, Keypoints, OnBadRow, check_size, default_point_names
-from earcli.data.images import SUFFIXES
+from earcli.data.formats.columns import Keypoints, check_size, default_point_names
 from earcli.errors import ManifestError
 from earcli.untrusted.files import read_bounded, short_repr
 
@@ -50,34 +48,3 @@ def read_pts(path: Path) -> Keypoints:
     if not np.isfinite(array).all():
         raise ManifestError(f"{path} has points that are not finite. Export it again.")
     return Keypoints(default_point_names(len(points)), array)
-
-
-def read_pts_folder(folder: Path, on_bad_row: OnBadRow) -> Columns:
-    """Reads every `NAME.pts` in a folder and below it, with the picture of the same name beside it.
-
-    The box of an ear is the one around its points.
-
-    Raises:
-        ManifestError: there is no `.pts` file.
-    """
-    files = sorted(folder.rglob("*.pts"))
-    if not files:
-        raise ManifestError(f"{folder} has no .pts file. Give a folder of pictures with .pts, or a manifest.")
-    paths, keypoints = [], []
-    for file in files:
-        pictures = [
-            p
-            for p in sorted(file.parent.glob(f"{escape(file.stem)}.*"))
-            if p.stem == file.stem and p.suffix.lower() in SUFFIXES
-        ]
-        if len(pictures) != 1:
-            on_bad_row(f"{file}: {len(pictures)} pictures of that name beside it, expected one")
-            continue
-        try:
-            keypoints.append(read_pts(file))
-        except ManifestError as error:
-            on_bad_row(str(error))
-            continue
-        paths.append(pictures[0].relative_to(folder).as_posix())
-    boxes = np.array([points.box() for points in keypoints]).reshape(-1, 4)
-    return Columns(paths, boxes, keypoints=list(keypoints))

@@ -1,129 +1,214 @@
 """CSV: the open manifest, and the box tables that annotation tools write."""
 
 import csv
+import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.data.formats.columns import MAX_ROWS, Columns, OnBadRow, check_size, nan_to_inf
-from earcli.errors import ManifestError
+from earcli.data.formats.columns import MAX_ROWS, Columns, Keypoints, OnBadRow, check_size, nan_to_inf
+from earcli.data.formats.shapes import positive_size
+from earcli.data.formats.via import is_via_table, read_via_table
+from earcli.errors import ManifestError, UnknownFormatError
 from earcli.files import unescape_formula, write_csv
+from earcli.untrusted.csv_rows import BoundedRows
 from earcli.untrusted.files import short_repr
 
 SIZE_LIMIT = 1 << 30
-MAX_ROW_CHARACTERS = 1 << 20
-PATH_NAMES = ("image_path", "filename")
-CORNERS = ("xmin", "ymin", "xmax", "ymax")
-BOXES = (CORNERS, ("x", "y", "w", "h"), ("x", "y", "width", "height"))
 HEADER = ("image_path", "x", "y", "width", "height", "subject", "checksum", "source")
 NO_BOX = (np.nan,) * 4
+# column names are compared without case, spaces, hyphens and underscores
+PATHS = ("imagepath", "filename", "imagename", "image", "img", "filepath", "path", "file", "picture")
+CORNERS = (
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x1", "y1", "x2", "y2"),
+    ("left", "top", "right", "bottom"),
+    ("bboxxmin", "bboxymin", "bboxxmax", "bboxymax"),
+    ("bboxx1", "bboxy1", "bboxx2", "bboxy2"),
+    ("xtl", "ytl", "xbr", "ybr"),
+)
+SIDES = (
+    ("x", "y", "w", "h"),
+    ("x", "y", "width", "height"),
+    ("left", "top", "width", "height"),
+    ("xmin", "ymin", "width", "height"),
+    ("xmin", "ymin", "w", "h"),
+    ("bboxx", "bboxy", "bboxw", "bboxh"),
+    ("bboxx", "bboxy", "bboxwidth", "bboxheight"),
+    ("bboxleft", "bboxtop", "bboxwidth", "bboxheight"),
+)
+CATEGORIES = ("class", "classname", "label", "labelname", "category", "categoryname", "name")
+SIZES = (("imagewidth", "imageheight"), ("imgwidth", "imgheight"), ("width", "height"))
+GEOMETRY = re.compile(
+    r"^(x|y|w|h|[xy]\d|.*(bbox|box|left|top|right|bottom|min|max|polygon|points?|region|landmark).*)$"
+)
+"""Names of columns that look like a box or points."""
 
 
 def read_table(path: Path, on_bad_row: OnBadRow) -> Columns:
-    """Reads a CSV with a header: `image_path` or `filename`, and optionally a box, `subject`, `checksum`, `source`.
+    """Reads a CSV with a header: a column of pictures, and optionally a box, key points, a category and a subject.
 
-    A box is `xmin,ymin,xmax,ymax`, `x,y,w,h` or `x,y,width,height` in pixels; four empty cells mean the whole picture.
-    Commas, semicolons and tabs separate. Column names are case-insensitive; other columns are ignored.
+    The picture is `image_path`, `filename` and the like; a box is `xmin,ymin,xmax,ymax`, `x,y,width,height` and the
+    like in pixels, and four empty cells mean the whole picture; a key point is `NAME_x`, `NAME_y` and optionally
+    `NAME_visible`. Commas, semicolons and tabs separate; beside the last two, numbers may have a decimal comma.
 
     Raises:
-        ManifestError: the file is missing, larger than 1 GiB, not CSV, or its header lacks a column of pictures.
+        UnknownFormatError: Its header has no column of pictures, or columns that look like a box but are none.
+        ManifestError: the file is missing, larger than 1 GiB, or not CSV.
     """
     check_size(path, SIZE_LIMIT)
+    rows = None
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            first = file.readline(MAX_ROW_CHARACTERS)
-            file.seek(0)
-            lines = _Lines(file)
-            reader = csv.reader(lines, delimiter=max(",;\t", key=first.count), strict=True)
-            header = [name.strip().lower() for name in next(reader, [])]
-            return _read_rows(path, header, _numbered(reader, lines), on_bad_row)
+            rows = BoundedRows(file, MAX_ROWS)
+            header = [name.strip().lower() for name in rows.header]
+            if is_via_table(header):
+                full = ((line, dict(zip(header, row, strict=True))) for line, row in rows if len(row) == len(header))
+                return read_via_table(full, path, on_bad_row)
+            return _read_rows(path, header, rows, on_bad_row)
     except csv.Error as error:
-        raise ManifestError(f"{path}, line {reader.line_num}: not CSV ({error}). Fix that line.") from error
+        raise ManifestError(f"{path}, line {rows.line if rows else 1}: not CSV ({error}). Fix that line.") from error
     except OSError as error:
         raise ManifestError(f"{path} cannot be read ({error.strerror}).") from error
 
 
-class _Lines:
-    """The lines of a file; refuses rows of too many characters, which the csv module would collect without a limit."""
+@dataclass(frozen=True)
+class _Layout:
+    """Where the columns are, by their position."""
 
-    def __init__(self, file: TextIO) -> None:
-        self.file = file
-        self.characters = 0
-
-    def __iter__(self) -> Iterator[str]:
-        while line := self.file.readline(MAX_ROW_CHARACTERS + 1 - self.characters):
-            self.characters += len(line)
-            if self.characters > MAX_ROW_CHARACTERS:
-                raise csv.Error(f"a row of more than {MAX_ROW_CHARACTERS:,} characters")
-            yield line
+    path: int
+    box: tuple[int, ...]
+    corners: bool
+    points: dict[str, tuple[int, ...]]
+    category: int | None
+    size: tuple[int, int] | None
+    texts: dict[str, int]
 
 
-def _numbered(reader: Any, lines: _Lines) -> Iterator[tuple[int, list[str]]]:
-    for count, row in enumerate(reader):
-        if count >= MAX_ROWS:
-            raise csv.Error(f"more than {MAX_ROWS:,} rows")
-        lines.characters = 0
-        if row:
-            yield reader.line_num, row
-
-
-def _read_rows(path: Path, header: list[str], rows: Iterator[tuple[int, list[str]]], on_bad_row: OnBadRow) -> Columns:
-    name = next((name for name in PATH_NAMES if name in header), None)
-    if name is None:
-        names = ", ".join(name[:60] for name in header[:20]) or "nothing"
-        raise ManifestError(f"{path}, line 1 has the columns {names}; expected image_path or filename among them.")
-    box_names = next((names for names in BOXES if set(names) <= set(header)), None)
-    read_box = _box_reader([header.index(n) for n in box_names] if box_names else None)
-    path_index, width = header.index(name), len(header)
-    texts = {key: header.index(key) for key in ("subject", "checksum", "source") if key in header}
-    columns: dict[str, list[str]] = {key: [] for key in texts}
-    paths: list[str] = []
-    numbers = array("d")
-    for line, row in rows:
-        if len(row) != width or not row[path_index]:
-            problem = "no picture is named" if len(row) == width else f"{len(row)} cells, but the header has {width}"
-            on_bad_row(f"{path}, line {line}: {problem}")
-            continue
-        try:
-            numbers.extend(read_box(row))
-        except ValueError as error:
-            on_bad_row(f"{path}, line {line}: {error}")
-            continue
-        paths.append(unescape_formula(row[path_index]))
-        for key, index in texts.items():
-            columns[key].append(unescape_formula(row[index]))
-    boxes = np.array(numbers).reshape(-1, 4)
-    if box_names == CORNERS:
-        boxes[:, 2:] -= boxes[:, :2]
-    return Columns(
-        paths, boxes, columns.get("subject"), checksums=columns.get("checksum"), sources=columns.get("source")
+def _layout(path: Path, header: list[str]) -> _Layout:
+    names = [re.sub(r"[\s_-]", "", name) for name in header]
+    listed = ", ".join(name[:60] for name in header[:20]) or "nothing"
+    picture = next((names.index(name) for name in PATHS if name in names), None)
+    if picture is None:
+        raise UnknownFormatError(
+            f"{path}, line 1 has the columns {listed}; expected image_path or filename among them."
+        )
+    box = next((item for item in (*CORNERS, *SIDES) if set(item) <= set(names)), ())
+    points = _point_columns(header)
+    used = {names.index(name) for name in box} | {index for group in points.values() for index in group}
+    strange = [header[i] for i, name in enumerate(names) if i not in used and i != picture and GEOMETRY.match(name)]
+    if strange and not box:
+        raise UnknownFormatError(
+            f"{path}, line 1: {', '.join(strange[:8])} may be a box or points, but in no form that ear reads. Name the "
+            "columns of a box xmin, ymin, xmax, ymax or x, y, width, height."
+        )
+    size = next((pair for pair in SIZES if set(pair) <= set(names) and not set(pair) & set(box)), None)
+    return _Layout(
+        picture,
+        tuple(names.index(name) for name in box),
+        box in CORNERS,
+        points,
+        next((names.index(name) for name in CATEGORIES if name in names), None),
+        (names.index(size[0]), names.index(size[1])) if size else None,
+        {key: names.index(key) for key in ("subject", "checksum", "source") if key in names},
     )
 
 
-def _box_reader(indices: list[int] | None) -> Callable[[list[str]], Sequence[float]]:
-    """Returns a function from the cells of a row to four numbers; it raises `ValueError` with what is wrong."""
-    if indices is None:
-        return lambda row: NO_BOX
-    cells = itemgetter(*indices)
+def _point_columns(header: list[str]) -> dict[str, tuple[int, ...]]:
+    """The positions of x, y and, where there is one, visibility of each key point."""
+    result = {}
+    for index, column in enumerate(header):
+        name = column.removesuffix("_x")
+        if name != column and name and f"{name}_y" in header:
+            more = [header.index(f"{name}_{last}") for last in ("visible", "v") if f"{name}_{last}" in header]
+            result[name] = (index, header.index(f"{name}_y"), *more[:1])
+    return result
 
-    def read(row: list[str]) -> Sequence[float]:
-        texts = cells(row)
+
+def _read_rows(path: Path, header: list[str], rows: BoundedRows, on_bad_row: OnBadRow) -> Columns:
+    layout = _layout(path, header)
+    texts: dict[str, list[str]] = {key: [] for key in layout.texts}
+    paths: list[str] = []
+    boxes = array("d")
+    keypoints: list[Keypoints | None] = []
+    categories: list[str] = []
+    sizes: list[tuple[int, int] | None] = []
+    for line, row in rows:
         try:
-            values = tuple(map(float, texts))
-        except ValueError:
-            if not any(text.strip() for text in texts):
-                return NO_BOX
-            raise ValueError(f"the box is {', '.join(map(short_repr, texts))}, expected four numbers") from None
-        if any(value != value for value in values):
-            return [float(v) for v in nan_to_inf(np.array(values))]
-        return values
+            if len(row) != len(header):
+                raise ValueError(f"{len(row)} cells, but the header has {len(header)}")
+            if not row[layout.path]:
+                raise ValueError("no picture is named")
+            box = _box([row[i] for i in layout.box], layout.corners)
+            points = _keypoints(row, layout.points)
+        except ValueError as error:
+            on_bad_row(f"{path}, line {line}: {error}")
+            continue
+        paths.append(unescape_formula(row[layout.path]))
+        boxes.extend(box)
+        if layout.points:
+            keypoints.append(points)
+        if layout.category is not None:
+            categories.append(unescape_formula(row[layout.category]))
+        if layout.size is not None:
+            sizes.append(positive_size(*(row[i] for i in layout.size)))
+        for key, index in layout.texts.items():
+            texts[key].append(unescape_formula(row[index]))
+    return Columns(
+        paths,
+        np.array(boxes).reshape(-1, 4),
+        texts.get("subject"),
+        keypoints=keypoints if any(keypoints) else None,
+        checksums=texts.get("checksum"),
+        sources=texts.get("source"),
+        categories=categories or None,
+        sizes=sizes or None,
+    )
 
-    return read
+
+def _box(texts: Sequence[str], corners: bool) -> Sequence[float]:
+    """Four numbers from the cells of a box; raises `ValueError` with what is wrong."""
+    if not any(map(str.strip, texts)):
+        return NO_BOX
+    try:
+        x, y, a, b = map(_number, texts)
+    except ValueError:
+        raise ValueError(f"the box is {', '.join(map(short_repr, texts))}, expected four numbers") from None
+    box = (x, y, a - x, b - y) if corners else (x, y, a, b)
+    return box if all(value == value for value in box) else nan_to_inf(np.array(box)).tolist()
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        if text.count(",") == 1:
+            return float(text.replace(",", "."))
+        raise
+
+
+def _keypoints(row: Sequence[str], columns: Mapping[str, tuple[int, ...]]) -> Keypoints | None:
+    """The key points of a row; one whose cells are empty is not labeled."""
+    points = []
+    for name, indices in columns.items():
+        texts = [row[index].strip() for index in indices]
+        if not texts[0] and not texts[1]:
+            points.append([0.0, 0.0, 0.0])
+            continue
+        try:
+            x, y, *more = map(_number, texts)
+        except ValueError:
+            raise ValueError(f"point {name!r} is {', '.join(map(short_repr, texts))}, expected numbers") from None
+        visibility = 2.0 if not more else more[0] if more[0] in (0, 1, 2) else 1.0 + (more[0] >= 0.5)
+        points.append([x, y, visibility])
+    if not np.isfinite(points).all():
+        raise ValueError("the points are not all finite")
+    array_ = np.array(points).reshape(-1, 3)
+    return Keypoints(tuple(columns), array_) if array_.size and array_[:, 2].any() else None
 
 
 def write_table(path: Path, columns: Columns) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tables import saved
 
-from earcli.data.formats.coco import read_coco
+from earcli.data.formats.registry import read_columns
 from earcli.data.manifest import read_manifest
 
 # what Roboflow exports: key points as COCO JSON, with a category 0 that nothing uses
@@ -57,7 +57,7 @@ def test_a_bad_annotation_is_refused_and_the_others_are_read(
     first, second = ROBOFLOW_COCO["annotations"]
     content = {**ROBOFLOW_COCO, "annotations": [{**second, **change}, first]}  # type: ignore[dict-item]
     refused: list[str] = []
-    read = read_coco(saved(tmp_path / "m.json", content), refused.append)
+    read = read_columns(saved(tmp_path / "m.json", content), refused.append)[1]
     assert len(read.paths) == 1
     assert len(refused) == 1
     assert "m.json, annotations[0]: " in refused[0]

@@ -39,8 +39,8 @@ def test_every_manifest_reads_back_what_was_written(tmp_path: Path, kind: str) -
     [
         ("m.json", '{"images": [\n{]', ["line 2: not JSON"]),
         ("m.json", "[" * 100_000, ["is not JSON"]),
-        ("m.json", [1], ["not in COCO's form"]),
-        ("m.json", {"images": 3, "annotations": []}, ["not in COCO's form"]),
+        ("m.json", [1], ["in no format of annotations that ear reads", "COCO"]),
+        ("m.json", {"images": 3, "annotations": []}, ["in no format of annotations that ear reads", "COCO"]),
         ("m.json", {"images": [], "annotations": [5]}, ["annotations[0]: 5 is not an object"]),
         ("m.json", {"images": [], "annotations": [{"image_id": [1]}]}, ["annotations[0]: image_id [1]"]),
         ("m.json", {"images": [], "annotations": []}, ["is empty"]),
@@ -52,7 +52,7 @@ def test_every_manifest_reads_back_what_was_written(tmp_path: Path, kind: str) -
         ("m.csv", "filename,x,y,w,h\n,1,2,3,4\n", ["line 2: no picture is named"]),
         ("m.csv", 'filename\n"a.jpg\n', ["not CSV"]),
         ("m.csv", "filename\n" + "x" * 200_000 + "\n", ["line 2: not CSV (field larger"]),
-        ("m.txt", "a.jpg", ["is not a manifest by its name", ".npy, .csv, .json"]),
+        ("m.txt", "a.jpg", ["is not an annotation file by its name", ".npy, .csv"]),
     ],
 )
 def test_a_broken_file_says_where(tmp_path: Path, name: str, content: Any, parts: list[str]) -> None:

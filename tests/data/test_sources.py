@@ -9,21 +9,19 @@ import pytest
 from raw import NO_SUBJECTS, coco, fill, picture
 from running import ear
 
-from earcli.curation.sources import collect_samples
 from earcli.data.manifest import read_manifest
+from earcli.data.sources import collect_samples
 
 
 def test_a_picture_that_is_not_beside_its_annotation_is_found_by_its_name(tmp_path: Path) -> None:
     fill(tmp_path / "images" / "a", 2)
     fill(tmp_path / "images" / "b", 1)  # a second 000.png
     (tmp_path / "labels").mkdir()
-    (tmp_path / "labels" / "x.coco.json").write_text(
-        coco(["images\\001.png", "000.png", "zzz.png"], [[1, 2, 30, 40]] * 3)
-    )
+    (tmp_path / "labels" / "x.coco.json").write_text(coco(["a\\001.png", "000.png", "zzz.png"], [[1, 2, 30, 40]] * 3))
     contents = collect_samples([tmp_path], NO_SUBJECTS)
     assert {s.path for s in contents.samples if s.box == (1, 2, 30, 40)} == {str(tmp_path / "images" / "a" / "001.png")}
     assert {item.path: item.reason for item in contents.left_out[:2]} == {
-        "000.png": "not beside it, and 2 images have that name",
+        "000.png": "not at that path, and 2 images have that name",
         "zzz.png": "no such file",
     }
     assert contents.left_out[2].path.endswith("images/a/000.png")  # beside one that is labeled

@@ -1,0 +1,137 @@
+"""The annotation files among the files of a source, and the samples in them."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from earcli.data.formats.columns import Columns
+from earcli.data.formats.registry import PER_PICTURE, SUFFIXES, read_columns
+from earcli.data.formats.yolo import YoloSet, read_data_yaml, read_yolo
+from earcli.data.images import SUFFIXES as PICTURE_SUFFIXES
+from earcli.errors import LabelError, ManifestError, UnknownFormatError
+from earcli.untrusted.files import read_bounded
+
+OWN_TABLES = ("factors.csv", "left_out.csv", "skipped.csv", "metrics.csv", "comparison.csv", "per_image.csv")
+"""Tables that `ear` writes and that hold no labels."""
+SIDECARS = (".xmp", ".aae", ".thm", ".md5", ".sha256", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".mov", ".mp4")
+"""Suffixes of files that cameras and photo software put beside a picture of the same name."""
+SEARCHED = 1 << 20
+"""Bytes at the start of an unknown file in which names of pictures are looked for."""
+PICTURE_NAME = re.compile(rb"[^\s\"',;<>/\\|]+\.(?:jpe?g|png|webp|bmp|tiff?|gif|avif|hei[cf])", re.IGNORECASE)
+
+OnProblem = Callable[[str, str, str], None]
+"""Called with the picture, the annotation file and the reason for each label that cannot be used."""
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """An annotation file that was read.
+
+    Attributes:
+        path: The file.
+        label: The path to show.
+        content: What it holds.
+        one_picture: Whether its format has one file for each picture.
+    """
+
+    path: Path
+    label: str
+    content: Columns
+    one_picture: bool
+
+
+def read_label_files(
+    files: Sequence[str], stems: set[str], names: set[str], show: Callable[[str], str], on_problem: OnProblem
+) -> Iterator[LabelFile]:
+    """Reads every annotation file among the files of a source.
+
+    Args:
+        files: Absolute paths.
+        stems: Absolute paths of all pictures without their suffix.
+        names: Names of all pictures.
+        show: The text that stands for a path.
+        on_problem: Called for each row that cannot be used, and for each file of a per-picture format.
+
+    Raises:
+        LabelError: Files look like labels but are in no known format, or a file of labels cannot be read.
+    """
+    yolo = _read_yolo_set(files)
+    unknown: list[str] = []
+    for path in files:
+        kind = os.path.splitext(path)[1].lower()  # noqa: PTH122 - Path is slow for a million files
+        if kind in PICTURE_SUFFIXES or os.path.basename(path) in OWN_TABLES:  # noqa: PTH119
+            continue
+        try:
+            if kind in SUFFIXES:
+                yield _read(Path(path), show, on_problem)
+                continue
+            if kind == ".txt" and yolo is not None and not _is_list(path, names):
+                yield _read_yolo(Path(path), yolo, show, on_problem)
+                continue
+        except UnknownFormatError:
+            pass
+        except ManifestError as error:
+            if kind not in (".pts", ".txt"):
+                raise LabelError(f"{error}") from error
+            on_problem("", show(path), str(error))
+            yield LabelFile(Path(path), show(path), _nothing(), True)
+            continue
+        if _looks_like_labels(path, stems, names):
+            unknown.append(show(path))
+    if unknown:
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        raise LabelError(
+            f"Found {len(unknown)} label files of a kind that ear does not read ({', '.join(unknown[:3])}{more}). "
+            "Export COCO JSON, or remove them."
+        )
+
+
+def _read(path: Path, show: Callable[[str], str], on_problem: OnProblem) -> LabelFile:
+    label = show(str(path))
+    format_name, content = read_columns(path, lambda reason: on_problem("", label, reason))
+    return LabelFile(path, label, content, format_name in PER_PICTURE)
+
+
+def _read_yolo(path: Path, yolo: YoloSet, show: Callable[[str], str], on_problem: OnProblem) -> LabelFile:
+    label = show(str(path))
+    content = read_yolo(path, yolo, lambda reason: on_problem("", label, reason))
+    return LabelFile(path, label, content, True)
+
+
+def _read_yolo_set(files: Sequence[str]) -> YoloSet | None:
+    """The description of a YOLO set; without `data.yaml`, of one whose `.txt` files lie in a folder `labels`."""
+    for path in files:
+        if path.endswith((".yaml", ".yml")):
+            try:
+                return read_data_yaml(Path(path))
+            except ManifestError:
+                continue
+    folders = {Path(path).parent for path in files if path.endswith(".txt")}
+    return YoloSet({}, None) if any("labels" in folder.parts for folder in folders) else None
+
+
+def _is_list(path: str, names: set[str]) -> bool:
+    """Whether a text file lists classes or pictures instead of the labels of one picture."""
+    return not any(Path(path).stem == name.rpartition(".")[0] for name in names) and "labels" not in Path(path).parts
+
+
+def _looks_like_labels(path: str, stems: set[str], names: set[str]) -> bool:
+    """Whether a file lies beside the picture of its name, or names pictures of the source."""
+    stem, suffix = os.path.splitext(path)  # noqa: PTH122
+    if stem in stems:
+        return suffix.lower() not in SIDECARS
+    if suffix.lower() not in (".json", ".xml", ".csv", ".tsv", ".txt", ".yaml", ".yml", ".jsonl", ".ndjson"):
+        return False
+    try:
+        text = read_bounded(Path(path), 256 << 20)[:SEARCHED]
+    except (OSError, ValueError):
+        return False
+    return any(match.decode("utf-8", "replace") in names for match in PICTURE_NAME.findall(text))
+
+
+def _nothing() -> Columns:
+    import numpy as np
+
+    return Columns([], np.empty((0, 4)))
