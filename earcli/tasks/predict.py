@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from earcli.config.fields import at_least, between, require
+from earcli.config.fields import at_least, between, one_of, require
 from earcli.errors import ConfigError, RunError
 from earcli.reporting.reporter import SILENT, Reporter
 
@@ -24,7 +24,8 @@ class PredictResult:
     """The predictions of a detector.
 
     Attributes:
-        output: Folder of the results: `predictions.json` (COCO), `predictions.csv` and `pictures/`.
+        output: Folder of the results: `predictions.json` (COCO), `predictions.csv`, `pictures/`, and the file or folder
+            of `format`.
         crops: Folder of the cropped ears, if asked for.
         threshold: Least confidence of the ears that were drawn and cropped.
         pictures: Number of images that were read.
@@ -50,6 +51,7 @@ def predict(
     *,
     checkpoint: str | Path = "best",
     output: str | Path = "predictions",
+    format: str = "coco",
     crops: str | Path | None = None,
     threshold: float = 0.5,
     root_dir: str | Path | None = None,
@@ -65,8 +67,11 @@ def predict(
         sources: Folders, image files, manifests. A box in a manifest restricts the search to it.
         checkpoint: A detector: a file, a run's folder, or last.ckpt or best of the newest run that trained one.
         output: Folder of the results; predictions that it already holds are replaced.
+        format: Labels for an annotation tool: cvat, label-studio, labelme or yolo, with names relative to the folder of
+            the images. COCO JSON and CSV are always written.
         crops: New folder for the cropped ears.
-        threshold: Least confidence of an ear that is drawn and cropped; all predictions are written down.
+        threshold: Least confidence of an ear that is drawn, cropped and written for an annotation tool; COCO JSON and
+            CSV have all predictions.
         root_dir: Folder that a manifest's relative paths start from. By default its own.
         run_dir: Folder of all runs.
         batch_size: Images per batch.
@@ -89,6 +94,7 @@ def predict(
     """
     require(at_least(1), batch_size=batch_size, num_workers=num_workers)
     require(between(0, 1), threshold=threshold)
+    require(one_of("coco", "csv", "cvat", "label-studio", "labelme", "yolo"), format=format)
     output, crops = Path(output), None if crops is None else Path(crops)
     _check_folders(output, crops)
     from earcli.analysis.encoding import choose_device
@@ -106,7 +112,7 @@ def predict(
     reporter.note(f"detector {opened.path}")
     crops_folder = nullcontext() if crops is None else atomic_folder(crops)
     with atomic_folder(output, PREDICTION_FILES) as folder, crops_folder as cropped:
-        writer = PredictionWriter(folder, cropped, manifest, config.point_names, threshold)
+        writer = PredictionWriter(folder, output, cropped, manifest, config.point_names, threshold, format)
         predictions = predict_images(
             model,
             manifest,

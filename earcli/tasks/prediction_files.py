@@ -1,9 +1,9 @@
 """The folder that `predict` writes."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,27 @@ from earcli.analysis.prediction import Prediction
 from earcli.data.cache import Skipped, write_skipped
 from earcli.data.formats.coco import write_coco
 from earcli.data.formats.columns import Columns, Keypoints
+from earcli.data.formats.cvat import write_cvat
+from earcli.data.formats.label_studio import write_label_studio
+from earcli.data.formats.labelme import write_labelme
+from earcli.data.formats.yolo import write_yolo
 from earcli.data.images import BadPictureError, crop_picture, quiet_decoding, read_picture
 from earcli.data.manifest import Manifest
 from earcli.files import write_csv
 from earcli.reporting.drawing import draw_ear
 
-PREDICTION_FILES = ("predictions.json", "predictions.csv", "skipped.csv", "pictures")
+TOOL_FILES: dict[str, tuple[str, Callable[..., None]]] = {
+    "cvat": ("cvat.xml", write_cvat),
+    "label-studio": ("label_studio.json", write_label_studio),
+    "labelme": ("labelme", write_labelme),
+    "yolo": ("yolo", write_yolo),
+}
+"""What is written for an annotation tool, and by what."""
+FORMATS = ("coco", "csv", *TOOL_FILES)
+PREDICTION_FILES = (
+    *("predictions.json", "predictions.csv", "skipped.csv", "pictures"),
+    *(name for name, _ in TOOL_FILES.values()),
+)
 JPEG_QUALITY = 92
 LONGEST_STEM = 240
 """Bytes, which leave room for a number and an extension: file names have up to 255."""
@@ -31,19 +46,24 @@ class PredictionWriter:
 
     Attributes:
         folder: An empty folder.
+        output: Where that folder will be, which names in COCO JSON are relative to.
         crops: Folder for the cropped ears; None writes none.
         manifest: The images.
         names: Names of the points.
-        threshold: Least score of an ear that is drawn and cropped; all predictions are written to JSON and CSV.
+        threshold: Least score of an ear that is drawn, cropped and written for an annotation tool. COCO JSON and CSV
+            have all ears.
+        format: One of `FORMATS`; COCO JSON and CSV are always written.
         predictions: The predictions that were written.
         skipped: The images that could not be read.
     """
 
     folder: Path
+    output: Path
     crops: Path | None
     manifest: Manifest
     names: tuple[str, ...]
     threshold: float
+    format: str = "coco"
     predictions: list[Prediction] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     _used: set[str] = field(default_factory=set)
@@ -63,10 +83,16 @@ class PredictionWriter:
             else:
                 self.predictions.append(outcome)
         paths = [self.manifest.paths[prediction.index] for prediction in self.predictions]
-        columns = _columns(paths, self.predictions, self.names)
+        files = [os.path.normpath(self.manifest.locate(item.index).absolute()) for item in self.predictions]
         sizes = [prediction.size for prediction in self.predictions]
-        scores = [round(prediction.score, 4) for prediction in self.predictions]
+        scores = [float(prediction.score) for prediction in self.predictions]
+        columns = _columns(relative_names(files, str(self.output.absolute())), self.predictions, self.names)
         write_coco(self.folder / "predictions.json", columns, sizes, scores)
+        if self.format in TOOL_FILES:
+            name, write = TOOL_FILES[self.format]
+            rows = [row for row, score in enumerate(scores) if score >= self.threshold]
+            columns = replace(columns, paths=relative_names(files, common_folder(files)))
+            write(self.folder / name, columns.subset(rows), [sizes[i] for i in rows], [scores[i] for i in rows])
         _write_table(self.folder / "predictions.csv", paths, self.predictions, self.names)
         write_skipped(self.folder / "skipped.csv", self.skipped)
 
@@ -98,6 +124,16 @@ class PredictionWriter:
         return name
 
 
+def common_folder(paths: Sequence[str]) -> str:
+    """The folder that all pictures lie in or below, which names for annotation tools are relative to."""
+    return os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""  # noqa: PTH120
+
+
+def relative_names(paths: Sequence[str], root: str) -> list[str]:
+    """Paths relative to a folder, with slashes."""
+    return [os.path.relpath(path, root).replace(os.sep, "/") for path in paths]
+
+
 def _write_table(path: Path, images: Sequence[str], predictions: Sequence[Prediction], names: Sequence[str]) -> None:
     points = [f"{name}_{column}" for name in names for column in ("x", "y", "visible")]
     rows: list[list[Any]] = []
@@ -111,8 +147,8 @@ def _columns(images: Sequence[str], predictions: Sequence[Prediction], names: tu
     """Predictions as annotations; a point is 2, visible, if that is more likely than hidden, else 1."""
     keypoints: list[Keypoints | None] = []
     for prediction in predictions:
-        points = prediction.points.round(2)
+        points = prediction.points.astype(np.float64)
         points[:, 2] = np.where(prediction.points[:, 2] >= 0.5, 2, 1)
         keypoints.append(Keypoints(names, points))
-    boxes = np.array([prediction.box for prediction in predictions]).reshape(-1, 4).round(2)
+    boxes = np.array([prediction.box for prediction in predictions], dtype=np.float64).reshape(-1, 4)
     return Columns(list(images), boxes, keypoints=keypoints)

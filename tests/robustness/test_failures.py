@@ -84,7 +84,7 @@ def test_a_picture_that_goes_away_before_it_is_drawn_is_left_out(tmp_path: Path)
         Image.new("RGB", (40, 40)).save(folder / long)
     manifest = Manifest(["gone.png", long, f"other/{long}"], np.full((3, 4), np.nan), root=tmp_path)
     (tmp_path / "out").mkdir()
-    files = PredictionWriter(tmp_path / "out", None, manifest, ("tip",), 0.5)
+    files = PredictionWriter(tmp_path / "out", tmp_path / "out", None, manifest, ("tip",), 0.5)
     predictions = [
         Prediction(row, (40, 40), np.array([1.0, 1, 9, 9]), 0.9, np.array([[2.0, 2, 1]])) for row in range(3)
     ]
