@@ -5,11 +5,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from earcli.data.formats.columns import Columns
 from earcli.data.formats.registry import PER_PICTURE, SUFFIXES, read_columns
 from earcli.data.formats.yolo import YoloSet, read_data_yaml, read_yolo
 from earcli.data.images import SUFFIXES as PICTURE_SUFFIXES
+from earcli.data.resolver import name_key
 from earcli.errors import LabelError, ManifestError, UnknownFormatError
 from earcli.untrusted.files import read_bounded
 
@@ -19,7 +21,9 @@ SIDECARS = (".xmp", ".aae", ".thm", ".md5", ".sha256", ".cr2", ".cr3", ".nef", "
 """Suffixes of files that cameras and photo software put beside a picture of the same name."""
 SEARCHED = 1 << 20
 """Bytes at the start of an unknown file in which names of pictures are looked for."""
-PICTURE_NAME = re.compile(rb"[^\s\"',;<>/\\|]+\.(?:jpe?g|png|webp|bmp|tiff?|gif|avif|hei[cf])", re.IGNORECASE)
+PICTURE_NAME = re.compile(r"[^\s\"',;<>/\\|]+\.(?:jpe?g|png|webp|bmp|tiff?|gif|avif|hei[cf])", re.IGNORECASE)
+LABEL_WORD = re.compile(rb"[\"<](?:annotations?|bbox|bndbox|keypoints|shapes|regions|landmarks)\b")
+"""What only labels have in JSON or XML."""
 
 OnProblem = Callable[[str, str, str], None]
 """Called with the picture, the annotation file and the reason for each label that cannot be used."""
@@ -50,7 +54,7 @@ def read_label_files(
     Args:
         files: Absolute paths.
         stems: Absolute paths of all pictures without their suffix.
-        names: Names of all pictures.
+        names: The `name_key` of all pictures.
         show: The text that stands for a path.
         on_problem: Called for each row that cannot be used, and for each file of a per-picture format.
 
@@ -128,7 +132,10 @@ def _looks_like_labels(path: str, stems: set[str], names: set[str]) -> bool:
         text = read_bounded(Path(path), 256 << 20)[:SEARCHED]
     except (OSError, ValueError):
         return False
-    return any(match.decode("utf-8", "replace") in names for match in PICTURE_NAME.findall(text))
+    if suffix.lower() in (".json", ".xml") and LABEL_WORD.search(text):
+        return True
+    mentioned = {name_key(name) for name in PICTURE_NAME.findall(unquote(text.decode("utf-8", "replace")))} & names
+    return len(mentioned) > (1 if suffix.lower() == ".txt" else 0)  # prose may give an example
 
 
 def _nothing() -> Columns:

@@ -25,7 +25,7 @@ class PictureResolver:
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for path in pictures:
             name = path.rpartition(os.sep)[2]
-            self._by_name[_key(name)].append(path)
+            self._by_name[name_key(name)].append(path)
             self._by_stem[_normal(name.rpartition(".")[0])].append(path)
 
     def find(self, name: str) -> str:
@@ -40,7 +40,7 @@ class PictureResolver:
         reason = "no such file"
         for spelled in spellings(name):
             *folders, last = spelled.split("/")
-            candidates = self._by_name.get(_key(last), [])
+            candidates = self._by_name.get(name_key(last), [])
             agreeing = [path for path in candidates if not folders or _normal(folders[-1]) == _folder(path)]
             if len(agreeing) == 1:
                 return agreeing[0]
@@ -110,7 +110,8 @@ def _normal(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _key(name: str) -> str:
+def name_key(name: str) -> str:
+    """A name without the differences that systems make in the same name: Unicode composition, case of the suffix."""
     stem, dot, suffix = name.rpartition(".")
     return _normal(stem) + dot + suffix.lower()
 

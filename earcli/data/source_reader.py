@@ -10,7 +10,7 @@ from earcli.data.images import SUFFIXES
 from earcli.data.label_files import LabelFile, read_label_files
 from earcli.data.left_out import LeftOut
 from earcli.data.placement import MisfitError, are_fractions, fit_to_picture
-from earcli.data.resolver import LABEL_FOLDERS, PictureResolver, spellings
+from earcli.data.resolver import LABEL_FOLDERS, PictureResolver, name_key, spellings
 from earcli.data.samples import NO_LABEL, WHOLE_IMAGE, Sample, SourceContents, SubjectRule
 from earcli.data.walker import walk_files
 from earcli.errors import LabelError
@@ -50,7 +50,7 @@ class SourceReader:
             self.contents.extensions[Path(self.only).suffix.lower()] += 1
         if not whole_pictures:
             stems = {path.rpartition(".")[0] for path in self.images}
-            names = {path.rpartition(os.sep)[2] for path in self.images}
+            names = {name_key(path.rpartition(os.sep)[2]) for path in self.images}
             files = self.files if self.only is None else [self.only]
             self._add_label_files(list(read_label_files(files, stems, names, self._label, self._leave_out)))
         if self.only is None:

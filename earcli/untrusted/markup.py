@@ -44,5 +44,5 @@ def read_xml(path: Path, limit: int) -> ElementTree.Element:
         if text.count(b"<") > MAX_VALUES:
             raise ManifestError(f"{path} has more than {MAX_VALUES:,} elements. Split it into several files.")
         return ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError, OSError) as error:
+    except (ElementTree.ParseError, LookupError, ValueError, OSError) as error:  # LookupError: an unknown encoding
         raise ManifestError(f"{path} is not XML ({error}). Export it again.") from error
