@@ -80,6 +80,9 @@ class InterruptedTraining(Exception):  # noqa: N818 - not an error: the run can 
         super().__init__(f"stopped by signal {signal_number}")
         self.signal_number, self.last = signal_number, last
 
+    def __reduce__(self) -> tuple[type["InterruptedTraining"], tuple[int, Path | None]]:
+        return type(self), (self.signal_number, self.last)  # a worker process raises it to its parent
+
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "could not create a primitive", "failed to map segment")
 

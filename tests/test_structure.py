@@ -39,6 +39,8 @@ ONLY_IN = {
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 MOST_LINES = 250
+UNTESTED_LINES = 40
+TESTS = Path(__file__).parent
 MOST_COMMAND_LINES = 60
 MOST_FUNCTION_LINES = 60
 COMMANDS = [
@@ -102,6 +104,13 @@ def test_only_the_command_line_prints_and_exits(path: Path) -> None:
             called = ast.unparse(node.func)
             assert called not in ("print", "exit", "quit", "sys.exit", "os._exit"), f"line {node.lineno}: {called}"
         assert not (isinstance(node, ast.Name) and node.id == "SystemExit"), f"line {node.lineno}"
+
+
+def test_every_module_has_its_test_at_the_mirrored_place() -> None:
+    for path in FILES:
+        name = path.relative_to(PACKAGE)
+        if path.name != "__init__.py" and len(path.read_text(encoding="utf-8").splitlines()) > UNTESTED_LINES:
+            assert (TESTS / name.parent / f"test_{name.name}").is_file(), f"{name} has no test"
 
 
 def test_files_and_functions_are_short() -> None:

@@ -1,6 +1,6 @@
 """Reads files that are hostile or damaged, in a process of its own, and tells what came of it.
 
-    python tests/mutating.py FOLDER COUNT SEED
+    python tests/helpers/mutating.py FOLDER COUNT SEED
 
 It reads the hostile files, then COUNT mutations of each good one, and prints JSON: how many gave a result and how many
 an `EarError`, by name; which of the hostile ones were `read`; and as `failures` whatever else happened. An input that

@@ -1,0 +1,82 @@
+"""Tests of `earcli/tasks/train.py`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fitting import Recorder
+
+from earcli.checkpoints.runs import RunFolder
+from earcli.config.teacher import TrainConfig
+from earcli.data.images import read_crop
+from earcli.data.manifest import read_manifest
+from earcli.errors import ConfigError, ManifestError, WeightsError
+from earcli.tasks.train import check_devices, finish, run_teacher, train
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"epoch": 3}, "Unknown knob 'epoch'; did you mean epochs"),
+        ({"preset": "huge"}, "`preset` must be one of full, small, tiny, got 'huge'"),
+        ({"precision": "16-mixed"}, "`precision` 16-mixed needs CUDA"),
+        ({"strategy": "bogus"}, "`strategy` must be auto or ddp, got bogus"),
+    ],
+)
+def test_what_this_machine_cannot_do_is_refused_before_pictures_are_read(
+    tmp_path: Path, knobs: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(train_manifest=tmp_path / "nowhere.npy", run_dir=tmp_path / "runs", **knobs)
+
+
+def test_missing_weights_come_before_missing_pictures(tmp_path: Path) -> None:
+    sets = {"train_manifest": tmp_path / "nowhere.npy", "run_dir": tmp_path / "runs", "preset": "tiny"}
+    with pytest.raises(WeightsError, match="is not on this machine"):
+        train(weights="imagenet", **sets)
+    with pytest.raises(ManifestError, match=r"nowhere\.npy does not exist"):
+        train(**sets)
+    assert not list(tmp_path.glob("runs/*/version_*"))
+
+
+def crops(path: Path, limit: int) -> np.ndarray:
+    manifest = read_manifest(path).limit(limit, 0)
+    return np.stack([read_crop(manifest.locate(row), manifest.boxes[row], 64) for row in range(limit)]) / 255
+
+
+def test_a_run_is_compared_with_the_mean_training_image(config: TrainConfig) -> None:
+    reporter = Recorder()
+    config = replace(config, epochs=1, perceptual_weight=0.0, no_cache=True)
+    result = run_teacher(config, None, reporter)
+    mean = crops(config.train_manifest, 8).mean(axis=0)
+    errors = ((crops(config.val_manifest, 4) - mean) ** 2).mean(axis=(1, 2, 3))
+    assert result.metrics["baseline_psnr"] == pytest.approx(float((-10 * np.log10(errors)).mean()), rel=1e-5)
+    assert reporter.records == [{k: v for k, v in result.metrics.items() if k != "baseline_psnr"}]
+    assert (result.run, result.config) == (config.run_dir / "ear_vae" / "version_0", config)
+    assert (result.last, result.best) == (RunFolder(result.run).last, RunFolder(result.run).best()[0].path)
+    assert not (config.run_dir / ".cache").exists()
+    first, second, annealing = reporter.notes
+    assert first == "8 training ears, 4 validation ears; precision 32"
+    assert second == "the perceptual term is off"
+    assert annealing.startswith("KL annealing never began: validation PSNR stayed below 24 dB")
+    assert result.notes == (annealing,)
+
+
+def test_only_particular_devices_are_looked_for() -> None:
+    check_devices(TrainConfig())
+    with pytest.raises(ConfigError, match="`strategy` must be auto or ddp, got bogus"):
+        check_devices(TrainConfig(strategy="bogus"))
+
+
+def test_a_run_without_a_best_checkpoint_gives_its_last(tmp_path: Path) -> None:
+    reporter, run = Recorder(), RunFolder(tmp_path)
+    result = finish(run, TrainConfig(), {"val/psnr": 20.0}, ["a note"], reporter)
+    assert (result.best, result.last) == (run.last, run.last)
+    run.checkpoints.mkdir()
+    names = [f"ear_vae-epoch=00{epoch}-val_loss={loss}.ckpt" for epoch, loss in ((0, "0.5000"), (1, "0.2500"))]
+    for name in names:
+        (run.checkpoints / name).touch()
+    assert finish(run, TrainConfig(), {}, [], reporter).best == run.checkpoints / names[1]
+    assert (result.notes, reporter.notes) == (("a note",), ["a note"])
