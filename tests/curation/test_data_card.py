@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from earcli.curation.left_out import LeftOut
+from earcli.curation.sources import Sample
 from PIL import Image
 from raw import fill
 
 from earcli.curation.data_card import data_card, write_prepared
-from earcli.curation.left_out import LeftOut
 from earcli.curation.preparation import PreparedSet, PrepareOptions
 from earcli.curation.scan import PictureFacts
-from earcli.curation.sources import Sample
 from earcli.data.formats.columns import Keypoints
 from earcli.data.manifest import read_manifest
 

@@ -1,11 +1,15 @@
 """The ears of each picture, as the formats write them."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from earcli.data.formats.columns import Columns
+from earcli.errors import RunError
+from earcli.untrusted.files import short_repr
 
 
 @dataclass(frozen=True)
@@ -42,3 +46,22 @@ def ears_by_picture(
         )
         pictures.setdefault(name, (size, []))[1].append(ear)
     return [(name, size, ears) for name, (size, ears) in pictures.items()]
+
+
+def files_of_pictures(folder: Path, names: Sequence[str], suffix: str) -> list[Path]:
+    """A file for each picture, in the subfolder that the picture's name has, without "..".
+
+    Raises:
+        RunError: Two pictures would share one.
+    """
+    files: dict[Path, str] = {}
+    for name in names:
+        path = PurePosixPath(name.replace(os.sep, "/"))
+        file = (
+            folder.joinpath(*(part for part in path.parent.parts if part not in ("/", ".."))) / f"{path.stem}{suffix}"
+        )
+        if file in files:
+            both = f"{short_repr(files[file])} and {short_repr(name)}"
+            raise RunError(f"{both} would share {file}. Rename one of the pictures.")
+        files[file] = name
+    return list(files)

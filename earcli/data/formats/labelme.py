@@ -1,7 +1,6 @@
 """LabelMe: JSON with shapes, one file for each picture (github.com/wkentaro/labelme)."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earcli.data.formats.columns import Columns, OnBadRow
-from earcli.data.formats.ears import Ear, ears_by_picture
+from earcli.data.formats.ears import Ear, ears_by_picture, files_of_pictures
 from earcli.data.formats.shapes import Kind, Picture, Shape, bounded_float, columns_from_pictures, positive_size
-from earcli.errors import RunError
 from earcli.files import atomic_write
 from earcli.untrusted.files import short_repr
 
@@ -99,7 +97,7 @@ def write_labelme(
         RunError: A file cannot be written, or two pictures would share one; nothing is written in the second case.
     """
     pictures = ears_by_picture(columns, sizes)
-    files = _files(folder, [name for name, _, _ in pictures])
+    files = files_of_pictures(folder, [name for name, _, _ in pictures], ".json")
     for file, (name, size, ears) in zip(files, pictures, strict=True):
         content: dict[str, Any] = {
             "version": VERSION,
@@ -112,19 +110,6 @@ def write_labelme(
         }
         with atomic_write(file) as temporary:
             temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
-
-
-def _files(folder: Path, names: Sequence[str]) -> list[Path]:
-    """The file of each picture."""
-    files: dict[Path, str] = {}
-    for name in names:
-        path = PurePosixPath(name.replace(os.sep, "/"))
-        file = folder.joinpath(*(part for part in path.parent.parts if part not in ("/", ".."))) / f"{path.stem}.json"
-        if file in files:
-            both = f"{short_repr(files[file])} and {short_repr(name)}"
-            raise RunError(f"{both} would share {file}. Rename one of the pictures.")
-        files[file] = name
-    return list(files)
 
 
 def _to_shapes(ear: Ear, group: int) -> list[dict[str, Any]]:

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
 from earcli.data.formats.columns import Columns, Keypoints, OnBadRow, default_point_names
-from earcli.data.formats.ears import Ear, ears_by_picture
+from earcli.data.formats.ears import Ear, ears_by_picture, files_of_pictures
 from earcli.data.formats.shapes import bounded_float, bounding_box
 from earcli.errors import ManifestError
 from earcli.files import atomic_write
@@ -123,17 +123,18 @@ def write_yolo(
         scores: Ignored: the format of labels has no place for them.
 
     Raises:
-        RunError: A file cannot be written.
+        RunError: A file cannot be written, or two pictures would share one.
     """
     count = max((len(item.names) for item in columns.keypoints or () if item is not None), default=0)
-    for name, size, ears in ears_by_picture(columns, sizes):
-        file = folder / "labels" / PurePosixPath(name.lstrip("/")).with_suffix(".txt")
-        file.parent.mkdir(parents=True, exist_ok=True)
+    pictures = ears_by_picture(columns, sizes)
+    files = files_of_pictures(folder / "labels", [name for name, _, _ in pictures], ".txt")
+    for file, (_, size, ears) in zip(files, pictures, strict=True):
         with atomic_write(file) as temporary:
             temporary.write_text("".join(_text(ear, size, count) + "\n" for ear in ears), encoding="utf-8")
     content: Mapping[str, Any] = {"path": ".", "train": "images", "val": "images", "names": {0: "ear"}}
     with atomic_write(folder / "data.yaml") as temporary:
-        temporary.write_text(yaml.safe_dump({**content, **({"kpt_shape": [count, 3]} if count else {})}))
+        text = yaml.safe_dump({**content, **({"kpt_shape": [count, 3]} if count else {})})
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _text(ear: Ear, size: tuple[int, int], count: int) -> str:
