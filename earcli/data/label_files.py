@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -61,7 +61,8 @@ def read_label_files(
     Raises:
         LabelError: Files look like labels but are in no known format, or a file of labels cannot be read.
     """
-    yolo = _read_yolo_set(files)
+    yolo_sets = _read_yolo_sets(files)
+    picture_stems = {name.rpartition(".")[0] for name in names}
     unknown: list[str] = []
     for path in files:
         kind = os.path.splitext(path)[1].lower()  # noqa: PTH122 - Path is slow for a million files
@@ -71,7 +72,8 @@ def read_label_files(
             if kind in SUFFIXES:
                 yield _read(Path(path), show, on_problem)
                 continue
-            if kind == ".txt" and yolo is not None and not _is_list(path, names):
+            may_be_yolo = kind == ".txt" and (_stem(path) in picture_stems or "labels" in show(path).split("/"))
+            if may_be_yolo and (yolo := _yolo_set(path, show(path), yolo_sets)) is not None:
                 yield _read_yolo(Path(path), yolo, show, on_problem)
                 continue
         except UnknownFormatError:
@@ -104,21 +106,41 @@ def _read_yolo(path: Path, yolo: YoloSet, show: Callable[[str], str], on_problem
     return LabelFile(path, label, content, True)
 
 
-def _read_yolo_set(files: Sequence[str]) -> YoloSet | None:
-    """The description of a YOLO set; without `data.yaml`, of one whose `.txt` files lie in a folder `labels`."""
-    for path in files:
-        if path.endswith((".yaml", ".yml")):
-            try:
-                return read_data_yaml(Path(path))
-            except ManifestError:
-                continue
-    folders = {Path(path).parent for path in files if path.endswith(".txt")}
-    return YoloSet({}, None) if any("labels" in folder.parts for folder in folders) else None
+def _read_yolo_sets(files: Sequence[str]) -> dict[Path, YoloSet]:
+    """What each `data.yaml` says, by its folder. Other YAML files may be of any kind.
+
+    Raises:
+        LabelError: One of that name cannot be used.
+    """
+    sets: dict[Path, YoloSet] = {}
+    for path in map(Path, files):
+        if path.suffix.lower() not in (".yaml", ".yml"):
+            continue
+        try:
+            sets[path.parent] = read_data_yaml(path)
+        except ManifestError as error:
+            if path.stem.lower() in ("data", "dataset"):
+                raise LabelError(f"{error}") from error
+    return sets
 
 
-def _is_list(path: str, names: set[str]) -> bool:
-    """Whether a text file lists classes or pictures instead of the labels of one picture."""
-    return not any(Path(path).stem == name.rpartition(".")[0] for name in names) and "labels" not in Path(path).parts
+def _yolo_set(path: str, label: str, sets: Mapping[Path, YoloSet]) -> YoloSet | None:
+    """What describes a `.txt` file: the nearest above it, the only one, or none beyond that it lies in `labels`.
+
+    Raises:
+        LabelError: There are several, and none is above it.
+    """
+    for folder in Path(path).parents:
+        if folder in sets:
+            return sets[folder]
+    distinct = list(sets.values())
+    if distinct and any(item != distinct[0] for item in distinct):
+        raise LabelError(f"{label} lies below none of {len(distinct)} data.yaml. Put each beside its own labels.")
+    return distinct[0] if distinct else YoloSet({}, None) if "labels" in label.split("/") else None
+
+
+def _stem(path: str) -> str:
+    return name_key(path.rpartition(os.sep)[2]).rpartition(".")[0]
 
 
 def _looks_like_labels(path: str, stems: set[str], names: set[str]) -> bool:

@@ -27,6 +27,9 @@ def read_dlib(root: Element, path: Path, on_bad_row: OnBadRow) -> Columns:
     for item in root.iter("image"):
         name = item.get("file", "")
         where = f"{path}, image {short_repr(name)}"
+        if not name:
+            on_bad_row(f"{where}: it has no file, expected the picture's path")
+            continue
         picture = Picture(name, where, positive_size(item.get("width"), item.get("height")))
         for number, box in enumerate(item.iter("box")):
             try:
@@ -43,6 +46,8 @@ def _ear(item: Element, group: str) -> list[Shape]:
         raise ValueError("it is marked ignore")
     label = (item.findtext("label") or "").strip()
     left, top, width, height = (bounded_float(item.get(key)) for key in ("left", "top", "width", "height"))
+    if width < 0 or height < 0:
+        raise ValueError(f"width and height are {width} and {height}, expected positive numbers")
     shapes = [Shape("box", np.array([[left, top], [left + width, top + height]]), label, group)]
     for part in item.iter("part"):
         xy = np.array([[bounded_float(part.get("x")), bounded_float(part.get("y"))]])

@@ -67,13 +67,25 @@ def read_table(path: Path, on_bad_row: OnBadRow) -> Columns:
             rows = BoundedRows(file, MAX_ROWS)
             header = [name.strip().lower() for name in rows.header]
             if is_via_table(header):
-                full = ((line, dict(zip(header, row, strict=True))) for line, row in rows if len(row) == len(header))
-                return read_via_table(full, path, on_bad_row)
+                full = _full_rows(path, header, rows, on_bad_row)
+                named = ((line, dict(zip(header, row, strict=True))) for line, row in full)
+                return read_via_table(named, path, on_bad_row)
             return _read_rows(path, header, rows, on_bad_row)
     except csv.Error as error:
         raise ManifestError(f"{path}, line {rows.line if rows else 1}: not CSV ({error}). Fix that line.") from error
     except OSError as error:
         raise ManifestError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def _full_rows(
+    path: Path, header: Sequence[str], rows: BoundedRows, on_bad_row: OnBadRow
+) -> Iterator[tuple[int, list[str]]]:
+    """The lines with as many cells as the header."""
+    for line, row in rows:
+        if len(row) == len(header):
+            yield line, row
+        else:
+            on_bad_row(f"{path}, line {line}: {len(row)} cells, but the header has {len(header)}")
 
 
 @dataclass(frozen=True)
@@ -137,10 +149,8 @@ def _read_rows(path: Path, header: list[str], rows: BoundedRows, on_bad_row: OnB
     keypoints: list[Keypoints | None] = []
     categories: list[str] = []
     sizes: list[tuple[int, int] | None] = []
-    for line, row in rows:
+    for line, row in _full_rows(path, header, rows, on_bad_row):
         try:
-            if len(row) != len(header):
-                raise ValueError(f"{len(row)} cells, but the header has {len(header)}")
             if not row[layout.path]:
                 raise ValueError("no picture is named")
             box = _box([row[i] for i in layout.box], layout.corners)

@@ -1,6 +1,7 @@
 """VGG Image Annotator: VIA 1 and 2, as a project, JSON or CSV (robots.ox.ac.uk/~vgg/software/via)."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from earcli.data.formats.shapes import Picture, Shape, bounded_float, columns_fr
 from earcli.errors import ManifestError
 from earcli.untrusted.files import short_repr
 
-TABLE = ("filename", "region_shape_attributes", "region_attributes")
+TABLE = ("region_shape_attributes", "region_attributes")
+NAMES = ("filename", "#filename")
+"""The column of pictures, in VIA 2 and VIA 1."""
 LABELS = ("name", "label", "class", "category", "type")
 
 
@@ -32,19 +35,27 @@ def read_via(content: Any, path: Path, on_bad_row: OnBadRow) -> Columns:
     """
     pictures = []
     for entry in _entries(content):
-        regions = entry["regions"]
-        regions = list(regions.values()) if isinstance(regions, dict) else regions if isinstance(regions, list) else []
-        picture = Picture(str(entry["filename"]), f"{path}, {short_repr(entry['filename'])}")
-        for region in regions:
+        name, regions = entry["filename"], entry["regions"]
+        if not isinstance(name, str) or not name:
+            on_bad_row(f"{path}: filename is {short_repr(name)}, expected the picture's name")
+            continue
+        picture = Picture(name, f"{path}, {short_repr(name)}")
+        regions = list(regions.values()) if isinstance(regions, dict) else regions
+        if not isinstance(regions, list):
+            on_bad_row(f"{picture.where}: regions is {short_repr(regions)}, expected a list")
+            picture.incomplete, regions = True, []
+        for number, region in enumerate(regions):
             attributes = region if isinstance(region, dict) else {}
-            _add(picture, attributes.get("shape_attributes"), attributes.get("region_attributes"), on_bad_row)
+            where = f"{picture.where}, regions[{number}]"
+            _add(picture, attributes.get("shape_attributes"), attributes.get("region_attributes"), where, on_bad_row)
         pictures.append(picture)
     return columns_from_pictures(pictures, on_bad_row)
 
 
 def is_via_table(header: Iterable[str]) -> bool:
     """Whether a CSV has the columns of VIA."""
-    return set(TABLE) <= set(header)
+    columns = set(header)
+    return columns.issuperset(TABLE) and not columns.isdisjoint(NAMES)
 
 
 def read_via_table(rows: Iterable[tuple[int, Mapping[str, str]]], path: Path, on_bad_row: OnBadRow) -> Columns:
@@ -60,16 +71,20 @@ def read_via_table(rows: Iterable[tuple[int, Mapping[str, str]]], path: Path, on
     """
     pictures: dict[str, Picture] = {}
     for line, cells in rows:
-        name = cells["filename"]
+        where = f"{path}, line {line}"
+        name = next((cells[column] for column in NAMES if cells.get(column)), "")
+        if not name:
+            on_bad_row(f"{where}: filename is empty, expected the picture's name")
+            continue
         picture = pictures.setdefault(name, Picture(name, f"{path}, {short_repr(name)}"))
         try:
-            shape, attributes = (json.loads(cells[column] or "{}") for column in TABLE[1:])
+            shape, attributes = (json.loads(cells.get(column) or "{}") for column in TABLE)
         except (ValueError, RecursionError):
-            on_bad_row(f"{path}, line {line}: the attributes are not JSON")
+            on_bad_row(f"{where}: the attributes are not JSON")
             picture.incomplete = True
             continue
-        if shape:
-            _add(picture, shape, attributes, on_bad_row)
+        if shape != {}:
+            _add(picture, shape, attributes, where, on_bad_row)
     if not pictures:
         raise ManifestError(f"{path} is empty: it names no picture.")
     return columns_from_pictures(pictures.values(), on_bad_row)
@@ -81,11 +96,11 @@ def _entries(content: Any) -> list[Any]:
     return list(content.values()) if isinstance(content, dict) else []
 
 
-def _add(picture: Picture, shape: Any, attributes: Any, on_bad_row: OnBadRow) -> None:
+def _add(picture: Picture, shape: Any, attributes: Any, where: str, on_bad_row: OnBadRow) -> None:
     try:
         picture.shapes.append(_shape(shape, _label(attributes)))
     except ValueError as error:
-        on_bad_row(f"{picture.where}: {error}")
+        on_bad_row(f"{where}: {error}")
         picture.incomplete = True
 
 
@@ -97,7 +112,9 @@ def _label(attributes: Any) -> str:
     value = next((values[key] for key in LABELS if values.get(key)), only)
     if isinstance(value, dict):  # checkboxes
         value = next((key for key, on in value.items() if on), "")
-    return str(value)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, str | int | float)):
+        raise ValueError(f"region_attributes has the label {short_repr(value)}, expected text")
+    return "" if value is None else str(value)
 
 
 def _shape(shape: Any, label: str) -> Shape:
@@ -107,15 +124,26 @@ def _shape(shape: Any, label: str) -> Shape:
     def number(key: str) -> float:
         return bounded_float(shape.get(key))
 
+    def length(key: str) -> float:
+        value = number(key)
+        if value < 0:
+            raise ValueError(f"{key} is {value}, expected a positive number")
+        return value
+
     kind = shape.get("name")
     if kind == "rect":
         left, top = number("x"), number("y")
-        return Shape("box", np.array([[left, top], [left + number("width"), top + number("height")]]), label)
+        return Shape("box", np.array([[left, top], [left + length("width"), top + length("height")]]), label)
     if kind == "point":
         return Shape("point", np.array([[number("cx"), number("cy")]]), label)
     if kind in ("circle", "ellipse"):
         center = np.array([number("cx"), number("cy")])
-        radius = np.array([number("r")] * 2 if kind == "circle" else [number("rx"), number("ry")])
+        if kind == "circle":
+            radius = np.array([length("r")] * 2)
+        else:
+            a, b, angle = length("rx"), length("ry"), bounded_float(shape.get("theta") or 0)  # radians
+            cos, sin = math.cos(angle), math.sin(angle)
+            radius = np.array([math.hypot(a * cos, b * sin), math.hypot(a * sin, b * cos)])
         return Shape("box", np.array([center - radius, center + radius]), label)
     if kind == "polygon":
         axes = [axis for axis in (shape.get("all_points_x"), shape.get("all_points_y")) if isinstance(axis, list)]

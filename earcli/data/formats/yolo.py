@@ -1,12 +1,13 @@
 """YOLO: a text file of labels for each picture, and a `data.yaml` (docs.ultralytics.com/datasets)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from earcli.data.formats.columns import Columns, Keypoints, OnBadRow, default_point_names
 from earcli.data.formats.ears import Ear, ears_by_picture, files_of_pictures
@@ -16,6 +17,8 @@ from earcli.files import atomic_write
 from earcli.untrusted.files import read_bounded, short_repr
 
 SIZE_LIMIT = 16 << 20
+TOLERANCE = 0.01
+"""Fraction of the picture by which a coordinate may lie outside."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +42,30 @@ def read_data_yaml(path: Path) -> YoloSet:
     """
     try:
         content = yaml.safe_load(read_bounded(path))
-    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, OSError, ValueError, RecursionError, LookupError, AttributeError, TypeError) as error:
+        # PyYAML raises the last three for tags such as `!!int ""`
         raise ManifestError(f"{path} is not YAML ({type(error).__name__}). Export it again.") from error
     names: Any = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, list):
         names = dict(enumerate(names))
-    if not isinstance(names, dict) or not all(isinstance(key, int) for key in names):
+    # aliases can make the text of a nested value exponentially long
+    if not isinstance(names, dict) or not all(
+        _is_int(k) and isinstance(v, str | int | float) for k, v in names.items()
+    ):
         raise ManifestError(f"{path} is no data.yaml of a YOLO set, expected names.")
     shape = content.get("kpt_shape")
-    valid = (
-        isinstance(shape, list) and len(shape) == 2 and all(isinstance(v, int) for v in shape) and shape[1] in (2, 3)
-    )
-    return YoloSet({key: str(name) for key, name in names.items()}, (shape[0], shape[1]) if valid else None)
+    if shape is not None and not (
+        isinstance(shape, list) and len(shape) == 2 and all(map(_is_int, shape)) and shape[0] > 0 and shape[1] in (2, 3)
+    ):
+        raise ManifestError(f"{path} has the kpt_shape {short_repr(shape)}, expected [points, 2 or 3]. Fix that line.")
+    try:
+        return YoloSet({key: str(name) for key, name in names.items()}, tuple(shape) if shape else None)
+    except ValueError as error:  # an integer of thousands of digits
+        raise ManifestError(f"{path} has a name that is a large number, expected text. Fix names.") from error
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 31
 
 
 def read_yolo(path: Path, described: YoloSet, on_bad_row: OnBadRow) -> Columns:
@@ -67,7 +82,7 @@ def read_yolo(path: Path, described: YoloSet, on_bad_row: OnBadRow) -> Columns:
         ManifestError: It is no text file of up to 16 MiB.
     """
     try:
-        lines = read_bounded(path, SIZE_LIMIT).decode("utf-8").splitlines()
+        lines = read_bounded(path, SIZE_LIMIT).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
     boxes, keypoints, categories = [], [], []
@@ -75,7 +90,7 @@ def read_yolo(path: Path, described: YoloSet, on_bad_row: OnBadRow) -> Columns:
     for number, words in written:
         try:
             box, points = _line(words, described.kpt_shape)
-            name = described.names.get(int(words[0]), words[0] if described.names else "")
+            name = described.names.get(int(words[0]), str(int(words[0])))
         except ValueError as error:
             on_bad_row(f"{path}, line {number}: {error}")
             continue
@@ -94,21 +109,34 @@ def read_yolo(path: Path, described: YoloSet, on_bad_row: OnBadRow) -> Columns:
 
 
 def _line(words: Sequence[str], kpt_shape: tuple[int, int] | None) -> tuple[list[float], Keypoints | None]:
+    """The box and the key points of one line; raises `ValueError` with what is wrong."""
     values = np.array([bounded_float(word) for word in words[1:]])
-    if (values[:4] < -0.01).any() or (values[:4] > 1.01).any():
-        raise ValueError(f"{short_repr(' '.join(words))}, expected fractions of the picture")
-    if kpt_shape is None and len(values) >= 6 and len(values) % 2 == 0:
-        return bounding_box(values.reshape(-1, 2)).tolist(), None
+    is_polygon = kpt_shape is None and len(values) >= 6 and len(values) % 2 == 0
     count = 0 if kpt_shape is None else kpt_shape[0] * kpt_shape[1]
-    if len(values) not in (4, 4 + count):
+    if not is_polygon and len(values) not in (4, 4 + count):
         raise ValueError(f"{len(words)} numbers, expected a class and 4" + (f" or {4 + count}" if count else ""))
+    fractions = values if is_polygon else values[:4]
+    if (fractions < -TOLERANCE).any() or (fractions > 1 + TOLERANCE).any():
+        raise ValueError(f"{short_repr(' '.join(words))}, expected fractions of the picture")
+    if is_polygon:
+        return bounding_box(values.reshape(-1, 2)).tolist(), None
+    if (values[2:4] < 0).any():
+        raise ValueError(f"{short_repr(' '.join(words))}, expected a positive width and height")
     box = [*(values[:2] - values[2:4] / 2), *values[2:4]]
-    if len(values) == 4 or kpt_shape is None:
-        return box, None
-    points = values[4:].reshape(kpt_shape)
-    if kpt_shape[1] == 2:
+    return box, None if kpt_shape is None or len(values) == 4 else _points(values[4:].reshape(kpt_shape))
+
+
+def _points(points: NDArray[np.float64]) -> Keypoints | None:
+    """Key points from (K, 2) or (K, 3) fractions; None if none is labeled."""
+    if points.shape[1] == 2:
         points = np.concatenate([points, np.where(points.any(1), 2.0, 0.0)[:, None]], 1)
-    return box, Keypoints(default_point_names(len(points)), points)
+    if not np.isin(points[:, 2], (0, 1, 2)).all():
+        raise ValueError(f"a visibility is {points[~np.isin(points[:, 2], (0, 1, 2)), 2][0]}, expected 0, 1 or 2")
+    result = Keypoints(default_point_names(len(points)), points)
+    labeled = result.labeled()
+    if (np.abs(labeled - 0.5) > 1.5).any():  # a point may lie outside the picture, but not far
+        raise ValueError(f"a point is {labeled[(np.abs(labeled - 0.5) > 1.5).any(1)][0].tolist()}, expected fractions")
+    return result if len(labeled) else None
 
 
 def write_yolo(
@@ -117,29 +145,33 @@ def write_yolo(
     """Writes `labels/NAME.txt` for each picture, and `data.yaml`.
 
     Args:
-        folder: Where to write.
-        columns: N samples with relative paths.
+        folder: Where to write; subfolders of `labels` are those of the pictures, without "..".
+        columns: N samples.
         sizes: Width and height in pixels of the picture of each.
         scores: Ignored: the format of labels has no place for them.
 
     Raises:
-        RunError: A file cannot be written, or two pictures would share one.
+        RunError: A file cannot be written, or two pictures would share one; nothing is written in the second case.
     """
-    count = max((len(item.names) for item in columns.keypoints or () if item is not None), default=0)
     pictures = ears_by_picture(columns, sizes)
+    layout = tuple(dict.fromkeys(name for item in columns.keypoints or () if item is not None for name in item.names))
     files = files_of_pictures(folder / "labels", [name for name, _, _ in pictures], ".txt")
     for file, (_, size, ears) in zip(files, pictures, strict=True):
         with atomic_write(file) as temporary:
-            temporary.write_text("".join(_text(ear, size, count) + "\n" for ear in ears), encoding="utf-8")
-    content: Mapping[str, Any] = {"path": ".", "train": "images", "val": "images", "names": {0: "ear"}}
+            temporary.write_text("".join(_text(ear, size, layout) + "\n" for ear in ears), encoding="utf-8")
+    content: dict[str, Any] = {"path": ".", "train": "images", "val": "images", "names": {0: "ear"}}
+    if layout:
+        content["kpt_shape"] = [len(layout), 3]
     with atomic_write(folder / "data.yaml") as temporary:
-        text = yaml.safe_dump({**content, **({"kpt_shape": [count, 3]} if count else {})})
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
-def _text(ear: Ear, size: tuple[int, int], count: int) -> str:
-    left, top, width, height = ear.box
-    values = [(left + width / 2) / size[0], (top + height / 2) / size[1], width / size[0], height / size[1]]
-    for _, x, y, visibility in ear.points or [("", 0.0, 0.0, 0)] * count:
-        values += [x / size[0], y / size[1], visibility] if visibility else [0, 0, 0]
+def _text(ear: Ear, size: tuple[int, int], layout: tuple[str, ...]) -> str:
+    """The line of an ear, with the key points in the order of `layout`."""
+    width, height = float(size[0]), float(size[1])
+    left, top, box_width, box_height = ear.box
+    values = [(left + box_width / 2) / width, (top + box_height / 2) / height, box_width / width, box_height / height]
+    points = {name: (x / width, y / height, visibility) for name, x, y, visibility in ear.points if visibility}
+    for name in layout:
+        values += points.get(name, (0, 0, 0))
     return " ".join(["0", *(f"{value!r}" for value in values)])
