@@ -51,6 +51,7 @@ SMALLER = {
 """What makes a command of the guide take seconds."""
 
 
+@pytest.mark.slow
 def test_the_transfer_guide_runs_as_written(
     ears: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

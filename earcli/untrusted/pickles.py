@@ -102,7 +102,9 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_pickle(file: BinaryIO) -> Any:
-    """Reads lists, tuples, dicts, sets, text, bytes, numbers, None, and numpy arrays and scalars of those.
+    """Reads lists, tuples, dicts, text, bytes, numbers, None, and numpy arrays and scalars of those.
+
+    Sets are read from protocol 4 on, and empty bytes from protocol 3 on: before, both were stored as calls.
 
     Raises:
         ForbiddenError: the pickle asks for more than plain data; nothing of it was run.

@@ -66,6 +66,7 @@ def test_other_ears_of_one_file_leak_between_parts_but_are_no_copies() -> None:
     assert found(train, part(1, [ear("a", 3)], [boxes[1]])) == [
         ("leak-copy", "train0.jpg", "the same file as val0.jpg of val.csv")
     ]
+    assert "copy" not in {kind for kind, _, _ in found(part(0, [ear("a", 1), ear("a", 3)], boxes))}
 
 
 def test_ears_of_one_person_leak_only_between_parts_and_only_if_the_person_is_known() -> None:

@@ -49,5 +49,8 @@ def test_coordinates_of_several_are_fractions_of_the_side_and_unseen_points_are_
     assert where(first, RED).mean(0).tolist() == [32, 16]
     assert where(second, RED).mean(0).tolist() == [48, 32]
     assert len(where(second, YELLOW)) == 0
+    middle = draw_ears(pixels[:1], boxes[1:], np.array([[[0.5, 0.25]]]))[0]
+    expected = draw_ear(Image.fromarray(pixels[0]), boxes[1], np.array([[31.5, 15.5]]))
+    np.testing.assert_array_equal(middle, np.asarray(expected))
     everything = draw_ears(pixels, boxes, points)
     assert len(where(everything[1], RED)) == 2 * len(where(second, RED))

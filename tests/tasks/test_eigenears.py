@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import pytest
 from fitting import Recorder
+from sklearn.decomposition import PCA
 
 from earcli.analysis.eigenears import EigenEars
 from earcli.analysis.encoding import posterior_means
@@ -46,6 +47,8 @@ def test_the_explained_variance_is_that_of_the_codes(
     singular = np.linalg.svd(codes - codes.mean(0), compute_uv=False)
     expected = singular**2 / (singular**2).sum()
     assert [item.explained for item in result.components] == pytest.approx(expected[:2].tolist(), rel=1e-4)
+    raw = PCA(2, svd_solver="full").fit(pixels.reshape(12, -1) / 255).explained_variance_ratio_.tolist()
+    assert [item.pixel_explained for item in result.components] == pytest.approx(raw, rel=1e-2)
     assert (result.images, result.skipped, result.components[0].verdict) == (12, 0, None)
     assert "12 ears are too few for a verdict" in result.notes[1]
 

@@ -54,4 +54,5 @@ def test_a_strip_runs_through_the_mean_ear(model: EarVAE, tmp_path: Path, monkey
     with torch.no_grad():
         expected = as_pixels(model.decode(torch.from_numpy(codes)))
     np.testing.assert_allclose(strip.astype(int), expected.astype(int), atol=1)
+    assert not np.array_equal(drawn["pc_02.png"][""][0], strip)
     assert not (tmp_path / "skipped.csv").exists()

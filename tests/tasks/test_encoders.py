@@ -1,10 +1,13 @@
 """Tests of `earcli/tasks/encoders.py`."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper
 
 from earcli.checkpoints.checkpoint import Checkpoint
 from earcli.data.batches import as_images
@@ -13,69 +16,83 @@ from earcli.data.images import read_crop
 from earcli.data.manifest import read_manifest
 from earcli.data.uncached import GRAY
 from earcli.errors import CheckpointError, ConfigError
+from earcli.exporting.metadata import ExportMetadata
 from earcli.reporting.sheets import SIDE
 from earcli.tasks.encoders import make_tiles, open_embedder
-from earcli.tasks.export import export
 
 
-@pytest.fixture(scope="module")
-def pixels(ears: Path) -> np.ndarray:
-    manifest = read_manifest(ears / "val_teacher.npy")
-    return np.stack([read_crop(manifest.locate(row), manifest.boxes[row], 64) for row in range(3)])
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
 
 
-@pytest.fixture(scope="module")
-def onnx(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The encoder of the teacher as an ONNX file, outside of any run."""
-    folder = tmp_path_factory.mktemp("onnx")
-    checkpoint = folder / "teacher.ckpt"
-    checkpoint.write_bytes(teacher.read_bytes())
-    export(checkpoint, output=folder / "e.onnx")
-    return folder / "e.onnx"
+def write_onnx(path: Path, checkpoint: str = "best.ckpt") -> Path:
+    """An ONNX file of `features` whose output is twice its input."""
+    shape = ["batch", 3, 64, 64]
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["images", "images"], ["stride32"])],
+        "graph",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("stride32", TensorProto.FLOAT, shape)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    metadata = ExportMetadata("features", "fp32", 64, 8, "resnet18", "00ff", "", checkpoint)
+    helper.set_model_props(model, metadata.to_text())
+    onnx.save(model, path)
+    return path
 
 
-def test_features_are_the_last_map_averaged_over_positions(teacher: Path, pixels: np.ndarray, tmp_path: Path) -> None:
-    embedder = open_embedder(str(teacher), run_dir=tmp_path, backend=None, part="features", device="cpu")
-    model = Checkpoint.open(teacher).teacher()
+def test_a_checkpoint_gives_posterior_means_or_averaged_features(
+    teacher: Path, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    checkpoint = Checkpoint.open(teacher)
+    model, images = checkpoint.teacher(), as_images(torch.from_numpy(pixels).permute(0, 3, 1, 2))
     with torch.no_grad():
-        images = as_images(torch.from_numpy(pixels).permute(0, 3, 1, 2))
-        maps = model.encoder.extract_features(images)["stride32"].numpy()
+        mu, maps = model.encode(images).numpy(), model.encoder.extract_features(images)["stride32"].numpy()
+    encoder = open_embedder(str(teacher), run_dir=tmp_path, backend=None, part="encoder", device="cpu")
+    features = open_embedder(str(teacher), run_dir=tmp_path, backend="torch", part="features", device="cpu")
+    np.testing.assert_allclose(encoder.run(pixels), mu, rtol=1e-4, atol=1e-5)
     assert maps.shape == (3, 512, 2, 2)
-    expected = maps.reshape(3, 512, 4).sum(2) / 4
-    np.testing.assert_allclose(embedder.run(pixels), expected, rtol=1e-4, atol=1e-5)
-    assert (embedder.info.part, embedder.info.image_size) == ("features", 64)
-    assert embedder.info.fingerprint == Checkpoint.open(teacher).fingerprint
+    np.testing.assert_allclose(features.run(pixels), maps.reshape(3, 512, 4).sum(2) / 4, rtol=1e-4, atol=1e-5)
+    assert encoder.info == EncoderInfo(checkpoint.fingerprint, str(teacher), "encoder", "fp32", 64)
+    assert features.info == EncoderInfo(checkpoint.fingerprint, str(teacher), "features", "fp32", 64)
 
 
-def test_both_runtimes_give_the_same_vectors(onnx: Path, teacher: Path, pixels: np.ndarray, tmp_path: Path) -> None:
-    by_onnx = open_embedder(str(onnx), run_dir=tmp_path, backend=None, part="encoder", device="cpu")
-    by_torch = open_embedder(str(teacher), run_dir=tmp_path, backend="torch", part="encoder", device="cpu")
-    np.testing.assert_allclose(by_onnx.run(pixels), by_torch.run(pixels), rtol=1e-4, atol=1e-5)
-    assert by_onnx.info.fingerprint == by_torch.info.fingerprint
-    with pytest.raises(CheckpointError, match="holds the encoder, which has no output stride32"):
-        open_embedder(str(onnx), run_dir=tmp_path, backend="onnx", part="features", device="cpu")
-    with pytest.raises(ConfigError, match=r"`backend` torch cannot run .*e.onnx. Give `backend` onnx"):
-        open_embedder(str(onnx), run_dir=tmp_path, backend="torch", part="encoder", device="cpu")
+def test_features_of_an_onnx_file_are_averaged_over_positions(pixels: np.ndarray, tmp_path: Path) -> None:
+    path = write_onnx(tmp_path / "features.onnx")
+    embedder = open_embedder(str(path), run_dir=tmp_path, backend=None, part="features", device="cpu")
+    np.testing.assert_allclose(embedder.run(pixels), 2 * (pixels.mean(axis=(1, 2)) / 127.5 - 1), atol=1e-5)
+    assert embedder.info == EncoderInfo("00ff", str(path), "features", "fp32", 64)
 
 
-def test_an_onnx_file_must_come_from_the_checkpoint_in_its_run(onnx: Path, teacher: Path, tmp_path: Path) -> None:
+def test_an_onnx_file_of_another_part_or_for_torch_is_refused(tmp_path: Path) -> None:
+    path = str(write_onnx(tmp_path / "features.onnx"))
+    with pytest.raises(CheckpointError, match=r"holds the features, which has no output mu\. Export the encoder"):
+        open_embedder(path, run_dir=tmp_path, backend=None, part="encoder", device="cpu")
+    with pytest.raises(ConfigError, match=r"`backend` torch cannot run .*features\.onnx\. Give `backend` onnx"):
+        open_embedder(path, run_dir=tmp_path, backend="torch", part="features", device="cpu")
+
+
+def test_an_onnx_file_must_come_from_the_checkpoint_in_its_run(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "ear_vae" / "version_0"
-    (run / "checkpoints").mkdir(parents=True)
-    last = run / "checkpoints" / "last.ckpt"
-    last.write_bytes(teacher.read_bytes())
-    wanted = {"run_dir": tmp_path / "runs", "backend": "onnx", "part": "encoder", "device": "cpu"}
-    with pytest.raises(CheckpointError, match=r"encoder.onnx does not exist. Export it: ear export"):
+    for name in ("checkpoints", "export"):
+        (run / name).mkdir(parents=True)
+    (run / "checkpoints" / "last.ckpt").touch()
+    wanted: dict[str, Any] = {"run_dir": tmp_path / "runs", "backend": "onnx", "part": "features", "device": "cpu"}
+    with pytest.raises(CheckpointError, match=r"features\.onnx does not exist\. Export it: ear export --part features"):
         open_embedder("last.ckpt", **wanted)
-    (run / "export").mkdir()
-    (run / "export" / "encoder.onnx").write_bytes(onnx.read_bytes())
-    with pytest.raises(CheckpointError, match=r"was exported from teacher.ckpt, not from last.ckpt. Export again"):
+    path = write_onnx(run / "export" / "features.onnx")
+    with pytest.raises(CheckpointError, match=r"was exported from best\.ckpt, not from last\.ckpt\. Export again"):
         open_embedder("last.ckpt", **wanted)
+    path.unlink()  # it may be mapped into memory
+    write_onnx(path, "last.ckpt")
+    assert open_embedder("last.ckpt", **wanted).info.checkpoint == str(path)
 
 
 def test_a_picture_that_is_gone_is_gray_and_says_why(ears: Path) -> None:
     manifest = read_manifest(ears / "val_teacher.npy")
     paths = [str(manifest.locate(0)), "/nowhere/gone.jpg"]
-    info = EncoderInfo("0" * 16, "t.ckpt", "encoder", "fp32", 64)
+    info = EncoderInfo("00ff", "best.ckpt", "encoder", "fp32", 64)
     embeddings = Embeddings(np.zeros((2, 3), np.float32), paths, manifest.boxes[:2], ["", ""], None, info)
     gone, kept = make_tiles(embeddings, [1, 0], ["first", "second"])
     assert gone.caption == "no such file"

@@ -207,6 +207,7 @@ def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("frozen")
+@pytest.mark.slow
 def test_two_processes_train_as_one_does_on_the_same_whole_batch(config: TrainConfig) -> None:
     """The last batch of validation is one picture, so rank 1 has none."""
     with socket() as free:
