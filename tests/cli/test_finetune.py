@@ -23,6 +23,7 @@ def test_the_newest_run_of_a_kind_is_found(detector: Path, teacher: Path) -> Non
     fails(ear("eigenears", "--checkpoint", best), "is a detector's checkpoint, expected a teacher's")
 
 
+@pytest.mark.slow
 def test_an_exported_detector_gives_the_same_numbers(detector: Path, ears: Path, tmp_path: Path) -> None:
     target = tmp_path / "detector.onnx"
     result = ear("export", "--part", "detector", "--run-dir", detector, "-o", target)

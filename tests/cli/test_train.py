@@ -117,6 +117,7 @@ def test_a_skipped_picture_is_named_and_listed(tmp_path: Path) -> None:
     assert listed.read_text() == "path,reason\nimages/ear_00030.jpg,empty file\n"
 
 
+@pytest.mark.slow
 def test_a_signal_saves_and_says_how_to_go_on(ears: Path, tmp_path: Path) -> None:
     options = [*SMALL, *manifests(ears), "--epochs", "500", "--run-dir", str(tmp_path / "runs")]
     process = subprocess.Popen([EAR, "train", *options], stdout=subprocess.PIPE, text=True)

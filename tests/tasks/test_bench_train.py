@@ -14,6 +14,7 @@ from earcli.models.vae import EarVAE
 from earcli.tasks.bench_train import make_tables
 
 
+@pytest.mark.slow
 def test_a_bench_measures_every_phase_and_counts_every_convolution(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,7 +40,7 @@ def memory_for(most: int) -> Any:
 @pytest.mark.parametrize(
     ("capacity", "expected"),
     [
-        pytest.param(6, 5, id="what fits, less 5%"),
+        pytest.param(6, 5, id="what fits, less 5%", marks=pytest.mark.slow),
         pytest.param(100, 8, id="no more than there are", marks=pytest.mark.slow),
     ],
 )

@@ -62,7 +62,7 @@ def straight() -> dict[int, tuple[dict[str, Tensor], list[dict[str, str]]]]:
         pytest.param(1, 0, 1, id="after the first step", marks=pytest.mark.slow),
         pytest.param(1, 0, 4, id="in an epoch's last step", marks=pytest.mark.slow),
         pytest.param(1, 1, 3, id="in the second epoch"),
-        pytest.param(2, 1, 1, id="between two batches of one step"),
+        pytest.param(2, 1, 1, id="between two batches of one step", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_that_stops_and_resumes_equals_one_that_did_not_bit_for_bit(
