@@ -81,7 +81,7 @@ def _read_crop(part: SplitPart, row: int) -> NDArray[np.uint8] | None:
 
 
 def write_cleaned(parts: Sequence[SplitPart], findings: Sequence[Finding], targets: Sequence[Path]) -> None:
-    """Writes each manifest without its harmful samples.
+    """Writes each manifest without its harmful samples. Labels that were scaled are written in pixels.
 
     Args:
         parts: The parts of the split.
@@ -92,7 +92,7 @@ def write_cleaned(parts: Sequence[SplitPart], findings: Sequence[Finding], targe
         DataError: Nothing would be left of a manifest.
         RunError: A target cannot be written.
     """
-    harmful = {(finding.part, finding.row) for finding in findings if finding.harmful}
+    harmful = {(finding.part, finding.row) for finding in findings if finding.harmful and finding.kind != "scaled"}
     for part, target in zip(parts, targets, strict=True):
         kept = [row for row in range(len(part.manifest)) if (part.index, row) not in harmful]
         if not kept:

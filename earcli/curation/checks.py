@@ -13,6 +13,8 @@ def find_faults(parts: Sequence[SplitPart]) -> list[Finding]:
     """The faults of all samples, by kind in the order of `KINDS`, then by part and row."""
     findings = [Finding("row", part.index, -1, "", reason) for part in parts for reason in part.bad_rows]
     for part in parts:
+        changes = enumerate(part.manifest.changes or ())
+        findings += [part.finding("scaled", row, f"the label was {change}") for row, change in changes if change]
         findings += [*find_sample_faults(part), *find_points_outside(part)]
     findings += [*find_unusual_shapes(parts), *find_set_faults(parts)]
     order = {kind: index for index, kind in enumerate(KINDS)}

@@ -21,10 +21,12 @@ class FindingKind:
 
 KINDS = {
     "row": FindingKind(True, "manifest row cannot be read"),
+    "scaled": FindingKind(True, "label of another size or unit, or turned"),
     "missing": FindingKind(True, "file does not exist"),
     "empty": FindingKind(True, "file has 0 bytes"),
     "foreign": FindingKind(True, "content is not an image"),
     "truncated": FindingKind(True, "file ends too early"),
+    "own": FindingKind(True, "sheet or plot that ear drew"),
     "unreadable": FindingKind(True, "file cannot be decoded"),
     "too-large": FindingKind(True, "over the pixel limit"),
     "changed": FindingKind(True, "checksum differs from the manifest's"),

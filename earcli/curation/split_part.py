@@ -6,8 +6,10 @@ from pathlib import Path
 
 from earcli.curation.findings import Finding
 from earcli.curation.scan import PictureFacts, scan
-from earcli.data.cache import Progress
-from earcli.data.manifest import Manifest, read_manifest
+from earcli.data.cache import Progress, Skipped
+from earcli.data.inputs import read_source
+from earcli.data.manifest import Manifest
+from earcli.data.samples import NO_LABEL
 
 
 @dataclass(frozen=True)
@@ -34,23 +36,30 @@ class SplitPart:
 
 
 def read_parts(
-    paths: Sequence[Path], root: Path | None, workers: int, progress: Progress | None = None
+    paths: Sequence[Path], root: Path | None, category: str | None, workers: int, progress: Progress | None = None
 ) -> list[SplitPart]:
     """Reads manifests and opens every image that they name.
 
     Args:
-        paths: The manifests.
+        paths: The manifests, or folders.
         root: Folder of relative image paths; None for each manifest's own folder.
+        category: See `collect_samples`.
         workers: Number of threads.
         progress: Called while images are opened.
 
     Raises:
         ManifestError: A manifest cannot be read at all.
+        DataError: A folder has no image, or labels that cannot be used.
     """
     parts = []
     for index, path in enumerate(paths):
-        bad_rows: list[str] = []
-        manifest = read_manifest(path, root, bad_rows.append)
+        skipped: list[Skipped] = []
+        manifest = read_source(path, root, skipped.append, category)
+        bad_rows = [
+            item.reason if item.path == str(path) else f"{item.path}: {item.reason}"
+            for item in skipped
+            if not item.reason.startswith(NO_LABEL)
+        ]
         files = [manifest.locate(row) for row in range(len(manifest))]
         parts.append(SplitPart(index, path, manifest, scan(files, manifest.boxes, workers, progress), bad_rows))
     return parts

@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +23,21 @@ SUFFIXES = (
     *(".jp2", ".avif", *HEIF_SUFFIXES),
 )
 """The file suffixes of pictures, in lower case."""
+UNREADABLE = {
+    **dict.fromkeys((".heic", ".heif", ".hif"), "install pillow-heif, or convert it to JPEG"),
+    **dict.fromkeys((".jxl", ".jpf", ".jpx", ".j2k", ".psd", ".svg", ".eps", ".pcx", ".exr"), "convert it to PNG"),
+    **dict.fromkeys((".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2"), "export it as JPEG"),
+}
+"""What to do with pictures of a format that is not read, by their suffix in lower case."""
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 MAX_SAMPLE_VALUE = 281
 """The TIFF tag of the largest value that a sample can have."""
 MAX_BYTES = 512 << 20
-"""Size limit of a file: that of a picture at Pillow's limit of pixels, uncompressed, 16 bits per channel."""
+"""Size limit of a file."""
+MAX_PIXELS, LIMIT_VARIABLE = 200_000_000, "EAR_MAX_PIXELS"
+"""The largest picture by default, which takes 600 MB in memory, and the environment variable that changes it."""
+OWN_SOFTWARE = "ear"
+"""What the PNG files of contact sheets and plots name as the software that made them."""
 ORIENTATION = 0x0112
 """The EXIF tag of the orientation; 1 is upright."""
 TRANSPOSED = (5, 6, 7, 8)
@@ -37,7 +48,7 @@ class BadPictureError(DataError):
     """A picture cannot be used; the message is the reason, for `skipped.csv`.
 
     Attributes:
-        kind: missing, empty, foreign, truncated, unreadable, too-large; box-infinite, box-empty, box-outside.
+        kind: missing, empty, foreign, own, truncated, unreadable, too-large; box-infinite, box-empty, box-outside.
     """
 
     def __init__(self, message: str, kind: str = "unreadable") -> None:
@@ -99,7 +110,7 @@ def read_picture(path: Path) -> Image.Image:
     """Reads a picture as upright RGB; alpha is blended over white, 16-bit gray keeps its high byte.
 
     Raises:
-        BadPictureError: the file is missing, not a picture, truncated, or over Pillow's limit of pixels.
+        BadPictureError: the file is missing, not a picture, truncated, or over the limit of pixels.
     """
     with _opened(path) as image:
         return _to_rgb(ImageOps.exif_transpose(image))
@@ -112,25 +123,47 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     Only the formats of `SUFFIXES` are decoded: Pillow supports more, and runs Ghostscript for EPS.
     """
     try:
+        limit = max_pixels()
         if check_regular_file(path, MAX_BYTES) == 0:
             raise BadPictureError("empty file", "empty")
         with Image.open(path, formats=_formats()) as image:
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit is not None and image.width * image.height > limit:
-                raise BadPictureError(f"{image.width}×{image.height} pixels are over the limit of {limit}", "too-large")
+            if image.width * image.height > limit:
+                raise BadPictureError(
+                    f"{image.width}×{image.height} pixels are over the limit of {limit}, which {LIMIT_VARIABLE} raises",
+                    "too-large",
+                )
+            if image.info.get("Software") == OWN_SOFTWARE:
+                raise BadPictureError("a sheet or plot that ear drew", "own")
             yield image
     except BadPictureError:
         raise
     except FileNotFoundError as error:
         raise BadPictureError("no such file", "missing") from error
     except Image.DecompressionBombError as error:
-        raise BadPictureError("over Pillow's limit of pixels", "too-large") from error
+        message = f"over the limit of {limit} pixels, which {LIMIT_VARIABLE} raises"
+        raise BadPictureError(message, "too-large") from error
     except UnidentifiedImageError as error:
         raise BadPictureError("not a picture that Pillow can read", "foreign") from error
     except Exception as error:  # a damaged file can raise anything from any decoder
         kind = "truncated" if "truncated" in str(error) else "unreadable"
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise BadPictureError(f"unreadable ({type(error).__name__}: {reason})", kind) from error
+
+
+@cache
+def max_pixels() -> int:
+    """The most pixels that a picture may have; larger ones are refused because of the memory that they need.
+
+    Raises:
+        DataError: The environment variable that raises the limit is no whole number above 0.
+    """
+    text = os.environ.get(LIMIT_VARIABLE, "")
+    if text and (not text.isdecimal() or int(text) == 0):
+        raise DataError(f"{LIMIT_VARIABLE} is {text!r}, expected a number of pixels such as {MAX_PIXELS}.")
+    limit = int(text or MAX_PIXELS)
+    if Image.MAX_IMAGE_PIXELS is not None and limit > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = limit  # Pillow refuses pictures of twice as many
+    return limit
 
 
 @cache

@@ -1,71 +1,97 @@
-"""Collects pictures from folders, files and manifests into one manifest."""
+"""Reading what a command is given: annotation files, folders, pictures."""
 
-from collections import Counter
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from earcli.data.cache import Skipped
 from earcli.data.formats.registry import SUFFIXES as LABEL_SUFFIXES
-from earcli.data.images import SUFFIXES
 from earcli.data.manifest import Manifest, read_manifest
-from earcli.data.walker import walk_files
-from earcli.errors import DataError
+from earcli.data.sources import collect_samples
+from earcli.errors import DataError, LabelError
 
-RESULTS = "folders of results"
+OnSkipped = Callable[[Skipped], None]
+"""Called with each picture or label that cannot be used; its index is -1."""
 
 
-def collect_pictures(sources: Sequence[Path], root: Path | None = None) -> Manifest:
-    """The pictures of all sources in the given order; folders are searched recursively and sorted by name.
+def read_source(
+    source: Path,
+    root: Path | None,
+    on_skipped: OnSkipped,
+    category: str | None = None,
+    whole_pictures: bool = False,
+) -> Manifest:
+    """Reads one annotation file, folder or picture. A box of NaN is the whole picture.
 
-    Paths of the result are absolute; a subject that no manifest names is empty.
+    The pictures of an annotation file need not exist; those of a folder do.
 
     Args:
-        sources: Folders, picture files, manifests.
-        root: Folder that relative paths of manifests are resolved against; None is each manifest's own.
+        source: The file or folder.
+        root: Folder that relative paths in annotation files start from; None is each file's own.
+        on_skipped: Called with each picture or label that cannot be used.
+        category: See `collect_samples`.
+        whole_pictures: See `collect_samples`.
+
+    Raises:
+        DataError: The source does not exist, or has no picture.
+        ManifestError: An annotation file cannot be used.
+        LabelError: A file that looks like labels cannot be used, or has several categories.
+    """
+    is_set = source.suffix.lower() in LABEL_SUFFIXES and source.suffix.lower() != ".pts" and not source.is_dir()
+    if is_set and category is None:
+        return read_manifest(source, root, lambda reason: on_skipped(Skipped(-1, str(source), reason)))
+    contents = collect_samples([source], lambda below: "", root, category, whole_pictures)
+    for item in contents.left_out:
+        on_skipped(Skipped(-1, item.path or item.source, item.reason))
+    start, samples = (source if source.is_dir() else source.parent).resolve(), contents.samples
+    changes = [sample.change for sample in samples]
+    return Manifest(
+        [os.path.relpath(sample.path, start) for sample in samples],
+        np.array([sample.box for sample in samples]).reshape(-1, 4),
+        [sample.subject for sample in samples] if any(sample.subject for sample in samples) else None,
+        keypoints=[s.keypoints for s in samples] if any(s.keypoints is not None for s in samples) else None,
+        empty=tuple(os.path.relpath(name, start) for name in contents.empty),
+        root=start,
+        changes=changes if any(changes) else None,
+    )
+
+
+def collect_pictures(
+    sources: Sequence[Path],
+    root: Path | None,
+    on_skipped: OnSkipped,
+    category: str | None = None,
+    whole_pictures: bool = False,
+) -> Manifest:
+    """The ears of all sources, or their whole pictures, in the given order; see `read_source`.
+
+    Paths of the result are absolute; a subject that no source names is empty.
 
     Raises:
         DataError: A source does not exist, or there is no picture in any.
-        ManifestError: A manifest is malformed.
+        ManifestError: An annotation file cannot be used.
+        LabelError: A file that looks like labels cannot be used, or has several categories.
     """
-    paths: list[str] = []
-    boxes = []
-    subjects: list[str] = []
-    others: Counter[str] = Counter()
+    parts, reasons = [], []
     for source in sources:
-        if source.suffix.lower() in LABEL_SUFFIXES and source.is_file():
-            manifest = read_manifest(source, root)
-            paths += [str(manifest.locate(index).absolute()) for index in range(len(manifest))]
-            boxes.append(manifest.boxes)
-            subjects += manifest.subjects or [""] * len(manifest)
-            continue
-        pictures = _list_pictures(source, others)
-        paths += pictures
-        boxes.append(np.full((len(pictures), 4), np.nan))
-        subjects += [""] * len(pictures)
-    if not paths:
-        other = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in others.most_common(3))
-        raise DataError(
-            f"No picture in {', '.join(map(str, sources))} (expected {' '.join(SUFFIXES)}; "
-            f"found {other or 'no files'}). Give pictures, folders of pictures, or a manifest."
-        )
-    return Manifest(paths, np.concatenate(boxes), subjects if any(subjects) else None, Path("/"))
-
-
-def _list_pictures(source: Path, others: Counter[str]) -> list[str]:
-    """The absolute paths of a folder's pictures, or of one file; other files are counted by suffix in `others`."""
-    if source.is_file():
-        return [str(source.absolute())]
-    if not source.is_dir():
-        raise DataError(f"{source} does not exist. Give pictures, folders of pictures, or a manifest.")
-    pictures = []
-    for path in walk_files(source.absolute(), _stop, lambda folder: others.update([RESULTS])):
-        if path.lower().endswith(SUFFIXES):
-            pictures.append(path)
-        else:
-            others[Path(path).suffix.lower()] += 1
-    return pictures
-
-
-def _stop(error: OSError) -> None:
-    raise DataError(f"{error.filename} cannot be read ({error.strerror}).") from error
+        try:
+            parts.append(read_source(source, root, on_skipped, category, whole_pictures))
+        except LabelError:
+            raise
+        except DataError as error:
+            if not source.exists():
+                raise
+            reasons.append(error)
+    if not any(map(len, parts)):
+        raise reasons[0] if reasons else DataError(f"No picture in {', '.join(map(str, sources))}.")
+    subjects = [name for part in parts for name in part.subjects or [""] * len(part)]
+    changes = [change for part in parts for change in part.changes or [""] * len(part)]
+    return Manifest(
+        [str(part.locate(row).absolute()) for part in parts for row in range(len(part))],
+        np.concatenate([part.boxes for part in parts]),
+        subjects if any(subjects) else None,
+        root=Path("/"),
+        changes=changes if any(changes) else None,
+    )

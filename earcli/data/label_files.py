@@ -11,17 +11,22 @@ from earcli.data.formats.columns import Columns
 from earcli.data.formats.registry import PER_PICTURE, SUFFIXES, read_columns
 from earcli.data.formats.yolo import YoloSet, read_data_yaml, read_yolo
 from earcli.data.images import SUFFIXES as PICTURE_SUFFIXES
+from earcli.data.images import UNREADABLE
 from earcli.data.resolver import name_key
 from earcli.errors import LabelError, ManifestError, UnknownFormatError
 from earcli.untrusted.files import read_bounded
 
 OWN_TABLES = ("factors.csv", "left_out.csv", "skipped.csv", "metrics.csv", "comparison.csv", "per_image.csv")
 """Tables that `ear` writes and that hold no labels."""
-SIDECARS = (".xmp", ".aae", ".thm", ".md5", ".sha256", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".mov", ".mp4")
-"""Suffixes of files that cameras and photo software put beside a picture of the same name."""
+SIDECARS = (".xmp", ".aae", ".thm", ".md5", ".sha256", ".mov", ".mp4", ".wav", ".html", ".pdf")
+"""Suffixes of files that cameras and other software put beside a picture of the same name."""
+TABLES = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".mat", ".pkl", ".pickle", ".h5", ".hdf5", ".tfrecord")
+"""Suffixes of files whose text cannot be searched for the names of pictures."""
 SEARCHED = 1 << 20
 """Bytes at the start of an unknown file in which names of pictures are looked for."""
-PICTURE_NAME = re.compile(r"[^\s\"',;<>/\\|]+\.(?:jpe?g|png|webp|bmp|tiff?|gif|avif|hei[cf])", re.IGNORECASE)
+PICTURE_NAME = re.compile(r"[^\t\r\n\"',;<>/\\|]+\.(?:jpe?g|png|webp|bmp|tiff?|gif|avif|hei[cf])", re.IGNORECASE)
+ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+"""A character in JSON."""
 LABEL_WORD = re.compile(rb"[\"<](?:annotations?|bbox|bndbox|keypoints|shapes|regions|landmarks)\b")
 """What only labels have in JSON or XML."""
 
@@ -147,7 +152,9 @@ def _looks_like_labels(path: str, stems: set[str], names: set[str]) -> bool:
     """Whether a file lies beside the picture of its name, or names pictures of the source."""
     stem, suffix = os.path.splitext(path)  # noqa: PTH122
     if stem in stems:
-        return suffix.lower() not in SIDECARS
+        return suffix.lower() not in SIDECARS and suffix.lower() not in UNREADABLE
+    if suffix.lower() in TABLES:
+        return True
     if suffix.lower() not in (".json", ".xml", ".csv", ".tsv", ".txt", ".yaml", ".yml", ".jsonl", ".ndjson"):
         return False
     try:
@@ -156,7 +163,9 @@ def _looks_like_labels(path: str, stems: set[str], names: set[str]) -> bool:
         return False
     if suffix.lower() in (".json", ".xml") and LABEL_WORD.search(text):
         return True
-    mentioned = {name_key(name) for name in PICTURE_NAME.findall(unquote(text.decode("utf-8", "replace")))} & names
+    plain = ESCAPE.sub(lambda match: chr(int(match[1], 16)), unquote(text.decode("utf-8", "replace")))
+    found = [name for text in PICTURE_NAME.findall(plain) for name in (text.strip(), text.split()[-1])]
+    mentioned = {name_key(name) for name in found} & names
     return len(mentioned) > (1 if suffix.lower() == ".txt" else 0)  # prose may give an example
 
 

@@ -1,6 +1,5 @@
 """Labeled pictures: one ear each, with a box and points, or no ear."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,11 +10,10 @@ from numpy.typing import NDArray
 
 from earcli.data.cache import Skipped
 from earcli.data.images import BadPictureError, picture_size
-from earcli.data.inputs import collect_pictures
+from earcli.data.inputs import read_source
 from earcli.data.label_checks import check_label, most_common_layout
-from earcli.data.manifest import Manifest, read_manifest
+from earcli.data.manifest import Manifest
 from earcli.data.samples import NO_LABEL
-from earcli.data.sources import collect_samples
 from earcli.errors import DataError, ManifestError
 
 MAX_SKIPPED = 0.2
@@ -33,6 +31,7 @@ class Labels:
             COCO: 0 not labeled, 1 occluded, 2 visible.
         names: K names of the points.
         skipped: The labels that cannot be used, and why.
+        notes: What was done to labels to fit them to their pictures, a line each.
     """
 
     manifest: Manifest
@@ -40,6 +39,7 @@ class Labels:
     points: Array
     names: tuple[str, ...]
     skipped: list[Skipped]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -52,7 +52,7 @@ class Labels:
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> "Labels":
         """The pictures at `indices`, in that order."""
         rows = np.asarray(indices)
-        return Labels(self.manifest.subset(rows), self.sizes[rows], self.points[rows], self.names, self.skipped)
+        return replace(self, manifest=self.manifest.subset(rows), sizes=self.sizes[rows], points=self.points[rows])
 
     def single_ear_pictures(self) -> "Labels":
         """Only the pictures with at most one labeled ear: a view of a whole picture has one target.
@@ -86,6 +86,7 @@ class Labels:
             np.concatenate([part.points for part in parts]),
             parts[0].names,
             [item for part in parts for item in part.skipped],
+            tuple(note for part in parts for note in part.notes),
         )
 
     def limit(self, count: int | None, seed: int) -> "Labels":
@@ -134,36 +135,49 @@ def read_labels(
             f"{len(labels.skipped)} of {total} labels of {path} cannot be used (at most {MAX_SKIPPED:.0%} may be "
             f"skipped): {examples}. Check the labels, `landmarks`, and the folder of the pictures."
         )
-    labels = replace(labels, skipped=[*labels.skipped, *unlabeled])
-    additional = collect_pictures([backgrounds]).paths if backgrounds is not None else []
+    labels = replace(labels, skipped=[*labels.skipped, *unlabeled], notes=tuple(manifest.describe_changes(path)))
     empty = [str(manifest.root / name) for name in manifest.empty]
-    return _with_backgrounds(labels, [*empty, *additional])
+    return _with_backgrounds(labels, [*empty, *_read_backgrounds(backgrounds, labels.skipped)])
 
 
 def _read(
     path: Path, root: Path | None, category: str | None, skipped: list[Skipped], unlabeled: list[Skipped]
 ) -> Manifest:
     """The samples of a file or a folder; what is skipped is appended to the lists."""
-    if path.is_file() and category is None and path.suffix.lower() not in (".pts", ".txt"):
-        manifest = read_manifest(path, root, lambda message: skipped.append(Skipped(-1, str(path), message)))
-        unlabeled += [Skipped(-1, name, "no label in the file") for name in manifest.unlabeled]
-        return manifest
-    contents = collect_samples([path], lambda below: "", root, category)
-    for item in contents.left_out:
-        target = unlabeled if item.reason.startswith(NO_LABEL) else skipped
-        target.append(Skipped(-1, item.path or item.source, item.reason))
-    labeled = [s for s in contents.samples if s.keypoints is not None or not np.isnan(s.box[0])]
-    if not labeled:
-        raise ManifestError(f"{path} has no label file. Give an annotation file, or a folder with some.")
-    start = (path if path.is_dir() else path.parent).resolve()
-    return Manifest(
-        [os.path.relpath(sample.path, start) for sample in labeled],
-        np.array([sample.box for sample in labeled]),
-        [sample.subject for sample in labeled],
-        keypoints=[sample.keypoints for sample in labeled],
-        empty=tuple(os.path.relpath(name, start) for name in contents.empty),
-        root=start,
-    )
+
+    def skip(item: Skipped) -> None:
+        (unlabeled if item.reason.startswith(NO_LABEL) else skipped).append(item)
+
+    manifest = read_source(path, root, skip, category)
+    labeled = set(_labeled_rows(manifest))
+    if not labeled and not manifest.empty:
+        raise ManifestError(f"{path} has no labels. Give an annotation file, or a folder with some.")
+    others = [name for row, name in enumerate(manifest.paths) if row not in labeled]
+    unlabeled += [Skipped(-1, name, NO_LABEL) for name in (*others, *manifest.unlabeled)]
+    return manifest.subset(sorted(labeled))
+
+
+def _labeled_rows(manifest: Manifest) -> list[int]:
+    keypoints = manifest.keypoints or [None] * len(manifest)
+    return [row for row, item in enumerate(keypoints) if item is not None or not np.isnan(manifest.boxes[row, 0])]
+
+
+def _read_backgrounds(folder: Path | None, skipped: list[Skipped]) -> list[str]:
+    """The paths of pictures without an ear.
+
+    Raises:
+        DataError: One of them has a label.
+    """
+    if folder is None:
+        return []
+    manifest = read_source(folder, None, skipped.append)
+    labeled = _labeled_rows(manifest)
+    if labeled:
+        raise DataError(
+            f"{manifest.locate(labeled[0])} is a background without an ear, but has a label beside it "
+            f"({len(labeled)} pictures have). Give `backgrounds` a folder without labels."
+        )
+    return [str(manifest.root / name) for name in (*manifest.paths, *manifest.empty)]
 
 
 def _usable_labels(
@@ -212,10 +226,10 @@ def _with_backgrounds(labels: Labels, paths: Sequence[str]) -> Labels:
     count, manifest = len(backgrounds), labels.manifest
     boxes = np.concatenate([manifest.boxes, np.full((count, 4), np.nan)])
     subjects = None if manifest.subjects is None else [*manifest.subjects, *[""] * count]
-    return Labels(
-        Manifest(manifest.paths + backgrounds, boxes, subjects, root=manifest.root),
-        np.concatenate([labels.sizes, np.array(sizes)]),
-        np.concatenate([labels.points, np.zeros((count, *labels.points.shape[1:]))]),
-        labels.names,
-        skipped,
+    return replace(
+        labels,
+        manifest=Manifest(manifest.paths + backgrounds, boxes, subjects, root=manifest.root),
+        sizes=np.concatenate([labels.sizes, np.array(sizes)]),
+        points=np.concatenate([labels.points, np.zeros((count, *labels.points.shape[1:]))]),
+        skipped=skipped,
     )

@@ -30,9 +30,15 @@ SubjectSource = Literal["column", "folder", "none"]
 
 @dataclass(frozen=True)
 class Manifest(Columns):
-    """The columns of a manifest, and the folder that its relative paths start from."""
+    """The columns of a manifest.
+
+    Attributes:
+        root: the folder that relative paths start from.
+        changes: what was done to each label to fit it to its picture, such as "scaled by 0.5"; "" for nothing.
+    """
 
     root: Path = Path()
+    changes: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -53,6 +59,15 @@ class Manifest(Columns):
             return self
         names = [self.locate(index).parent.name for index in range(len(self))] if source == "folder" else None
         return replace(self, subjects=names)
+
+    def describe_changes(self, name: object) -> list[str]:
+        """What was done to labels to fit them to their pictures, a line for each kind.
+
+        Args:
+            name: what to call the file.
+        """
+        counts = Counter(filter(None, self.changes or ()))
+        return [f"{name}: {count} of {len(self)} labels {change}" for change, count in counts.items()]
 
     def subject_numbers(self) -> NDArray[np.int64]:
         """(N,) one number per subject; -1 where the subject is unknown."""
@@ -91,18 +106,19 @@ def read_manifest(path: Path, root: Path | None = None, on_bad_row: OnBadRow | N
     root = path.parent if root is None else root
     if not root.is_dir():
         raise ManifestError(f"{root} is not a folder; the paths in {path} are relative to it.")
-    return as_manifest(_place(columns, path, root, on_bad_row), root)
+    return _place(columns, path, root, on_bad_row)
 
 
-def _place(columns: Columns, path: Path, root: Path, on_bad_row: OnBadRow) -> Columns:
+def _place(columns: Columns, path: Path, root: Path, on_bad_row: OnBadRow) -> Manifest:
     """Columns whose paths lead to files where there are any, and whose labels are in pixels of the upright picture."""
     names = list(dict.fromkeys((*columns.paths, *columns.empty, *columns.unlabeled)))
     places = locate(names, path, root)
     fractions = are_fractions(columns, path)
     boxes, keypoints, good = columns.boxes.copy(), list(columns.keypoints or ()), []
+    changes = [""] * len(columns.paths)
     for row, name in enumerate(columns.paths):
         try:
-            boxes[row], points, _ = fit_to_picture(columns, row, root / places[name], fractions)
+            boxes[row], points, changes[row] = fit_to_picture(columns, row, root / places[name], fractions)
         except MisfitError as error:
             on_bad_row(f"{path}: {name}: {error}")
             continue
@@ -119,7 +135,8 @@ def _place(columns: Columns, path: Path, root: Path, on_bad_row: OnBadRow) -> Co
         fractions=False,
         from_bottom=False,
     )
-    return placed if len(good) == len(placed.paths) else placed.subset(good)
+    manifest = replace(as_manifest(placed, root), changes=changes if any(changes) else None)
+    return manifest if len(good) == len(manifest) else manifest.subset(good)
 
 
 def locate(names: Sequence[str], file: Path, root: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from earcli.errors import ManifestError
 Array = NDArray[np.float64]
 SLACK = 2.0
 """Pixels by which a picture's side may differ from the stated one times a constant factor, from rounding."""
+COUNTED_FROM_ZERO = "shifted by a pixel because PTS counts from 1, although coordinates below 1 suggest a count from 0"
 
 
 class MisfitError(ValueError):
@@ -52,7 +53,7 @@ def fit_to_picture(
         fractions: Whether coordinates are fractions.
 
     Returns:
-        The box, the key points, and what was done: "scaled", "turned" or "".
+        The box, the key points, and what was done or is doubtful, such as "scaled by 0.5"; "" for nothing.
 
     Raises:
         MisfitError: The file states a size that the picture does not have.
@@ -62,6 +63,8 @@ def fit_to_picture(
     stated = columns.sizes[row] if columns.sizes else None
     if np.isnan(box[0]) and points is None:
         return box.tolist(), None, ""
+    if columns.from_one and points is not None and (points.labeled() < 0).any():
+        return box.tolist(), points, COUNTED_FROM_ZERO
     if not (fractions or columns.from_bottom or stated):
         return box.tolist(), points, ""
     try:

@@ -24,6 +24,7 @@ class Sample:
         subject: The person; "" if unknown.
         keypoints: None if the source has none.
         source: The annotation file, or the folder of an image without annotation.
+        change: What was done to the label to fit it to the image, such as "scaled by 0.5"; "" for nothing.
     """
 
     path: str
@@ -32,6 +33,7 @@ class Sample:
     subject: str
     keypoints: Keypoints | None
     source: str
+    change: str = ""
 
 
 @dataclass

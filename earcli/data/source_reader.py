@@ -1,12 +1,13 @@
 """Reading one source: its annotation files, and the pictures that none of them governs."""
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from earcli.data.formats.columns import Keypoints
-from earcli.data.images import SUFFIXES
+from earcli.data.formats.registry import SUFFIXES as LABEL_SUFFIXES
+from earcli.data.images import SUFFIXES, UNREADABLE
 from earcli.data.label_files import LabelFile, read_label_files
 from earcli.data.left_out import LeftOut
 from earcli.data.placement import MisfitError, are_fractions, fit_to_picture
@@ -14,10 +15,6 @@ from earcli.data.resolver import LABEL_FOLDERS, PictureResolver, name_key, spell
 from earcli.data.samples import NO_LABEL, WHOLE_IMAGE, Sample, SourceContents, SubjectRule
 from earcli.data.walker import walk_files
 from earcli.errors import LabelError
-
-UNREADABLE = (".heic", ".heif", ".jxl", ".cr2", ".nef", ".dng", ".svg", ".eps", ".psd")
-"""Suffixes of pictures that are not read."""
-UNREAD = "a format that is not read; convert it to JPEG, or install pillow-heif for HEIC"
 
 
 def _parent(path: str) -> str:
@@ -30,17 +27,20 @@ class SourceReader:
     def __init__(
         self, source: Path, rule: SubjectRule, root_dir: Path | None, category: str | None, contents: SourceContents
     ) -> None:
+        whole = source.is_dir() or source.suffix.lower() in (".yaml", ".yml")  # which describes a folder
         self.folder = (source if source.is_dir() else source.parent).resolve()
-        self.only = None if source.is_dir() else str(self.folder / source.name)
+        self.only = None if whole else str(self.folder / source.name)
         if self.only is not None and self.folder.name.lower() in LABEL_FOLDERS:
             self.folder = self.folder.parent  # which has the images beside the labels
         self.rule, self.category, self.contents = rule, category, contents
         self.root_dir = None if root_dir is None else root_dir.resolve()
-        self.files = list(walk_files(self.folder, self._on_error, self._on_own))
+        alone = self.only is not None and self.only.lower().endswith(SUFFIXES)
+        self.files = [] if alone else list(walk_files(self.folder, self._on_error, self._on_own))
         self.images = [path for path in self.files if path.lower().endswith(SUFFIXES)]
         self.resolver = PictureResolver(self._pictures_of_root() or self.images)
         self.governed: dict[str, str] = {}  # by folder, the file that governs it
         self.annotated: set[str] = set()
+        self.changes: dict[str, Counter[str]] = defaultdict(Counter)  # by file, or folder of files for one image each
 
     def read(self, whole_pictures: bool) -> None:
         """Reads the annotation files, then adds the images that none of them governs, whole."""
@@ -53,11 +53,23 @@ class SourceReader:
             names = {name_key(path.rpartition(os.sep)[2]) for path in self.images}
             files = self.files if self.only is None else [self.only]
             self._add_label_files(list(read_label_files(files, stems, names, self._label, self._leave_out)))
+        self._describe_changes()
         if self.only is None:
             self._add_whole_images()
-            for path in self.files:
-                if path.lower().endswith(UNREADABLE) and not path.lower().endswith(SUFFIXES):
-                    self._leave_out(self._label(path), self._label(_parent(path)), UNREAD)
+            self._list_unreadable(self.files)
+        elif not self._list_unreadable([self.only]) and not self.only.lower().endswith((*LABEL_SUFFIXES, ".txt")):
+            self._add(self.only, WHOLE_IMAGE, "", None, self._label(_parent(self.only)))
+
+    def _list_unreadable(self, paths: Sequence[str]) -> int:
+        """Leaves out the images of formats that are not read; returns how many there are."""
+        unreadable = [
+            path for path in paths if path.lower().endswith(tuple(UNREADABLE)) and not path.lower().endswith(SUFFIXES)
+        ]
+        for path in unreadable:
+            suffix = path[path.rindex(".") :]
+            reason = f"{suffix} is not read; {UNREADABLE[suffix.lower()]}"
+            self._leave_out(self._label(path), self._label(_parent(path)), reason)
+        return len(unreadable)
 
     def _pictures_of_root(self) -> list[str]:
         if self.root_dir is None:
@@ -105,7 +117,8 @@ class SourceReader:
         content = file.content
         self._govern(str(file.path.parent), file)
         places = self._locate_all(file)
-        fractions, done, count = are_fractions(content, file.path), Counter[str](), 0
+        fractions, count = are_fractions(content, file.path), 0
+        changes = self.changes[f"{_parent(file.label)}/" if file.one_picture else file.label]
         for row, name in enumerate(content.paths):
             path = places.get(name)
             if path is None:
@@ -113,21 +126,24 @@ class SourceReader:
             if wanted is not None and content.categories and content.categories[row] not in wanted:
                 continue
             try:
-                box, keypoints, what = fit_to_picture(content, row, Path(path), fractions)
+                box, keypoints, change = fit_to_picture(content, row, Path(path), fractions)
             except MisfitError as error:
                 self._leave_out(self._label(path), file.label, str(error))
                 continue
-            done[what] += 1
+            changes[change] += 1
             count += 1
             subject = content.subjects[row] if content.subjects else ""
             source = content.sources[row] if content.sources else ""
-            self._add(path, box, subject, keypoints, source or file.label)
-        self.contents.notes += [
-            f"{file.label}: {n} of {len(content.paths)} labels {what}" for what, n in done.items() if what
-        ]
+            self._add(path, box, subject, keypoints, source or file.label, change)
         empty = [places[name] for name in content.empty if name in places]
         self.contents.empty += empty
         return count + len(empty)
+
+    def _describe_changes(self) -> None:
+        for name, counts in self.changes.items():
+            self.contents.notes += [
+                f"{name}: {count} of {counts.total()} labels {change}" for change, count in counts.items() if change
+            ]
 
     def _locate_all(self, file: LabelFile) -> dict[str, str]:
         """The images by the names in a file; names that stand for none, or for one together, are left out."""
@@ -183,9 +199,17 @@ class SourceReader:
     def _on_own(self, folder: str) -> None:
         self._leave_out(self._label(folder), "", "a folder of results that ear wrote")
 
-    def _add(self, path: str, box: Sequence[float], subject: str, keypoints: Keypoints | None, source: str) -> None:
+    def _add(
+        self,
+        path: str,
+        box: Sequence[float],
+        subject: str,
+        keypoints: Keypoints | None,
+        source: str,
+        change: str = "",
+    ) -> None:
         below = os.path.relpath(path, self.folder).replace(os.sep, "/")
-        sample = Sample(path, self._label(path), tuple(box), subject or self.rule(below), keypoints, source)
+        sample = Sample(path, self._label(path), tuple(box), subject or self.rule(below), keypoints, source, change)
         self.contents.samples.append(sample)
 
     def _leave_out(self, path: str, source: str, reason: str) -> None:

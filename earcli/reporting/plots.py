@@ -7,7 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
+from earcli.data.images import OWN_SOFTWARE
 from earcli.files import atomic_write
 
 GAP = 2
@@ -51,13 +53,15 @@ def labeled_rows(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], side: 
 def save_image(path: Path, image: NDArray[np.uint8]) -> None:
     """Writes a PNG file atomically."""
     with atomic_write(path) as temporary:
-        Image.fromarray(image).save(temporary, format="PNG")
+        mark = PngInfo()
+        mark.add_text("Software", OWN_SOFTWARE)  # so that it is never taken for data
+        Image.fromarray(image).save(temporary, format="PNG", pnginfo=mark)
 
 
 def save_figure(path: Path, figure: Figure) -> None:
     """Writes a PNG file atomically."""
     with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI)
+        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": OWN_SOFTWARE})
 
 
 def save_labeled_rows(path: Path, title: str, rows: Mapping[str, Sequence[NDArray[np.uint8]]]) -> None:

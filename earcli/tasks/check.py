@@ -44,6 +44,7 @@ class CheckResult:
 def check(
     manifests: str | Path | Sequence[str | Path],
     *,
+    category: str | None = None,
     root_dir: str | Path | None = None,
     output: str | Path = "data/check",
     drop: bool = False,
@@ -53,7 +54,8 @@ def check(
     """Check a dataset for unreadable files, wrong boxes, duplicates, and leaks between the parts of a split.
 
     Args:
-        manifests: The parts of a split: .npy, .csv or COCO .json files.
+        manifests: The parts of a split: annotation files of any format, or folders of images and annotations.
+        category: Name of the annotations that are ears, where a file has several; separate several by commas.
         root_dir: Folder that relative paths start from. By default that of each manifest.
         output: Folder of the report.
         drop: Write the manifests without the harmful samples to the folder `cleaned` in `output`.
@@ -63,6 +65,7 @@ def check(
     Raises:
         ConfigError: A parameter is out of range, or a cleaned manifest would replace another manifest.
         ManifestError: A manifest cannot be read at all.
+        LabelError: A folder has a file of labels that cannot be used, or several categories.
         DataError: Nothing would be left of a manifest without the harmful samples.
         RunError: The folder of the report cannot be written.
 
@@ -79,7 +82,7 @@ def check(
     if root_dir is not None and not root_dir.is_dir():
         raise ConfigError(f"`root_dir` {root_dir} is not a folder.")
     paths = [Path(manifest) for manifest in ([manifests] if isinstance(manifests, str | Path) else manifests)]
-    cleaned = [output / "cleaned" / path.name for path in paths] if drop else []
+    cleaned = [output / "cleaned" / _cleaned_name(path) for path in paths] if drop else []
     _check_targets(cleaned, paths)
     from earcli.curation.check_report import write_cleaned, write_report
     from earcli.curation.checks import find_faults
@@ -87,13 +90,18 @@ def check(
     from earcli.files import check_writable
 
     check_writable(output)
-    parts = read_parts(paths, root_dir, num_workers, reporter.progress)
+    parts = read_parts(paths, root_dir, category, num_workers, reporter.progress)
     findings = find_faults(parts)
     ears = [len(part.manifest) for part in parts]
     files = write_report(output, parts, findings, summarize(paths, ears, findings))
     if drop:
         write_cleaned(parts, findings, cleaned)
     return CheckResult(output, paths, ears, findings, files, cleaned)
+
+
+def _cleaned_name(path: Path) -> str:
+    """The name of the cleaned manifest, in the format of the checked one if that can hold a whole set."""
+    return path.name if path.suffix.lower() in (".npy", ".csv", ".json") else f"{path.resolve().name}.coco.json"
 
 
 def _check_targets(cleaned: Sequence[Path], manifests: Sequence[Path]) -> None:

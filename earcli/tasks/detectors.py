@@ -40,6 +40,8 @@ def read_label_sets(config: FinetuneConfig, reporter: Reporter) -> tuple[Labels,
             f"{config.train_manifest} and {config.val_manifest} name different landmarks, such as {a!r} and {b!r}. "
             "Use labels with the same landmarks."
         )
+    for note in (*train.notes, *val.notes):
+        reporter.note(note)
     report_skipped(train.skipped + val.skipped, reporter, LISTED)
     ears = int(train.has_ear.sum())
     negatives = f" (and {len(train) - ears} pictures without an ear)" if len(train) > ears else ""

@@ -59,6 +59,8 @@ def embed(
     backend: Literal["torch", "onnx"] | None = None,
     clusters: int | None = None,
     subject: Literal["column", "folder", "none"] = "column",
+    category: str | None = None,
+    whole_pictures: bool = False,
     root_dir: str | Path | None = None,
     run_dir: str | Path = "runs",
     batch_size: int = 32,
@@ -70,13 +72,15 @@ def embed(
     """Compute embeddings of ears, for search, clustering and other programs.
 
     Args:
-        sources: Folders, pictures, manifests.
+        sources: Folders, pictures, manifests. Labels in a folder say where its ears are.
         output: File to write: .npz (for ear search), .csv or .parquet.
         checkpoint: A teacher: a file, a run's folder, an .onnx of ear export, or last.ckpt or best of the newest run.
         part: encoder gives posterior means; features gives the backbone's last map, averaged over positions.
         backend: Runtime of the encoder. By default onnx for an .onnx file, else torch.
         clusters: Cluster the ears by k-means, with a contact sheet per cluster.
         subject: Who is in a picture: the manifest's column, the name of its folder, or unknown (none).
+        category: Name of the annotations that are ears, where a file has several; separate several by commas.
+        whole_pictures: Ignore the labels in folders: every picture is one ear.
         root_dir: Folder that a manifest's relative paths are resolved against. By default its own.
         run_dir: Folder of all runs.
         batch_size: Pictures per batch.
@@ -89,6 +93,7 @@ def embed(
         ConfigError: A value is invalid, or the device is not available.
         CheckpointError: There is no such checkpoint, or it cannot be used.
         DataError: A source does not exist, or no picture can be read.
+        LabelError: A file that looks like labels cannot be used, or has several categories.
         RunError: The output cannot be written.
 
     Example:
@@ -99,12 +104,12 @@ def embed(
     require(at_least(2), clusters=clusters)
     require(at_least(1), batch_size=batch_size, num_workers=num_workers)
     from earcli.analysis.retrieval import cluster, embed_pictures
-    from earcli.data.cache import write_skipped
+    from earcli.data.cache import Skipped, write_skipped
     from earcli.data.embeddings import check_output, write_embeddings
     from earcli.data.inputs import collect_pictures
     from earcli.files import check_replaceable, check_writable
     from earcli.tasks.encoders import open_embedder
-    from earcli.tasks.inputs import report_skipped
+    from earcli.tasks.inputs import report_manifest, report_skipped
 
     output = Path(output)
     check_output(output)
@@ -113,11 +118,15 @@ def embed(
     if folder is not None:
         check_replaceable(folder, SHEETS)
     root = None if root_dir is None else Path(root_dir)
-    manifest = collect_pictures([Path(source) for source in sources], root).with_subjects(subject)
+    unusable: list[Skipped] = []
+    manifest = collect_pictures([Path(s) for s in sources], root, unusable.append, category, whole_pictures)
+    report_manifest(manifest, "boxes", reporter)
+    manifest = manifest.with_subjects(subject)
     embedder = open_embedder(str(checkpoint), run_dir=Path(run_dir), backend=backend, part=part, device=device)
     reporter.note(f"encoder {embedder.info.checkpoint}")
     embeddings, skipped = embed_pictures(manifest, embedder, batch_size, num_workers, reporter.progress)
-    report_skipped(skipped, reporter, f"of {len(manifest)} pictures")
+    skipped = [*unusable, *skipped]
+    report_skipped(skipped, reporter, f"of {len(embeddings) + len(skipped)} pictures")
     if skipped:
         listed = output.with_name(f"{output.stem}-skipped.csv")
         write_skipped(listed, skipped)

@@ -82,6 +82,8 @@ def _dataset(
         workers=settings.num_workers,
         progress=settings.reporter.progress,
     )
+    for note in labels.notes:
+        settings.reporter.note(note)
     report_skipped(labels.skipped, settings.reporter, "labels; skipped.csv lists them")
     settings.reporter.note(f"{int(labels.has_ear.sum())} labeled ears of {source}")
     return dataset, labels

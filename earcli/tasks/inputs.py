@@ -44,6 +44,14 @@ def read_crops(
     return crops
 
 
+def report_manifest(manifest: "Manifest", name: object, reporter: "Reporter") -> None:
+    """Reports what was done to the labels of a manifest, and how many of its pictures have none."""
+    for note in manifest.describe_changes(name):
+        reporter.note(note)
+    if manifest.unlabeled:
+        reporter.note(f"{name}: {len(manifest.unlabeled)} pictures without a label are left out")
+
+
 def report_skipped(skipped: "Sequence[Skipped]", reporter: "Reporter", rest: str) -> None:
     """Reports the first pictures or labels that were skipped, and the number of all of them followed by `rest`."""
     for item in skipped[:SHOWN_SKIPPED]:

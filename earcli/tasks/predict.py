@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from earcli.config.fields import at_least, between, one_of, require
-from earcli.errors import ConfigError, RunError
+from earcli.errors import ConfigError, DataError, RunError
 from earcli.reporting.reporter import SILENT, Reporter
+
+if TYPE_CHECKING:
+    from earcli.data.cache import Skipped
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ def predict(
     """Predict the ear and its landmarks in images; write COCO JSON, CSV and annotated images.
 
     Args:
-        sources: Folders, image files, manifests. A box in a manifest restricts the search to it.
+        sources: Folders, image files, manifests. A box in a manifest restricts the search to it; labels in a folder
+            are not read.
         checkpoint: A detector: a file, a run's folder, or last.ckpt or best of the newest run that trained one.
         output: Folder of the results; predictions that it already holds are replaced.
         format: Labels for an annotation tool: cvat, label-studio, labelme or yolo, with names relative to the folder of
@@ -83,7 +87,7 @@ def predict(
     Raises:
         ConfigError: A parameter is out of range, or `crops` lies in `output`.
         CheckpointError: There is no such checkpoint, or it cannot be used.
-        DataError: There is no image.
+        DataError: There is no image, or none can be read.
         RunError: A folder of the results holds other files, or cannot be written.
 
     Example:
@@ -102,10 +106,13 @@ def predict(
     from earcli.checkpoints.checkpoint import Checkpoint
     from earcli.data.inputs import collect_pictures
     from earcli.files import atomic_folder
-    from earcli.tasks.inputs import report_skipped
+    from earcli.tasks.inputs import report_manifest, report_skipped
     from earcli.tasks.prediction_files import PREDICTION_FILES, PredictionWriter
 
-    manifest = collect_pictures([Path(source) for source in sources], None if root_dir is None else Path(root_dir))
+    root = None if root_dir is None else Path(root_dir)
+    unusable: list[Skipped] = []
+    manifest = collect_pictures([Path(s) for s in sources], root, unusable.append, whole_pictures=True)
+    report_manifest(manifest, "boxes", reporter)
     opened = Checkpoint.open(checkpoint, "detector", run_dir=run_dir)
     config = opened.detector_config
     model = opened.detector(choose_device(device))
@@ -113,6 +120,7 @@ def predict(
     crops_folder = nullcontext() if crops is None else atomic_folder(crops)
     with atomic_folder(output, PREDICTION_FILES) as folder, crops_folder as cropped:
         writer = PredictionWriter(folder, output, cropped, manifest, config.point_names, threshold, format)
+        writer.skipped += unusable
         predictions = predict_images(
             model,
             manifest,
@@ -123,7 +131,10 @@ def predict(
             progress=reporter.progress,
         )
         writer.write(predictions)
-    report_skipped(writer.skipped, reporter, f"of {len(manifest)} pictures")
+        if not writer.predictions:
+            first = writer.skipped[0]
+            raise DataError(f"None of {len(writer.skipped)} pictures can be read, first {first.path}: {first.reason}.")
+    report_skipped(writer.skipped, reporter, f"of {len(writer.predictions) + len(writer.skipped)} pictures")
     skipped = [SkippedImage(item.path, item.reason) for item in writer.skipped]
     return PredictResult(output, crops, threshold, len(writer.predictions), writer.ears, skipped)
 

@@ -143,11 +143,14 @@ def _embed_queries(
 ) -> "Embeddings":
     """The embeddings of the queries by the teacher that made the index; `encoder` as for `open_embedder`."""
     from earcli.analysis.retrieval import embed_pictures
+    from earcli.data.cache import Skipped
     from earcli.data.inputs import collect_pictures
     from earcli.tasks.encoders import open_embedder
-    from earcli.tasks.inputs import report_skipped
+    from earcli.tasks.inputs import report_manifest, report_skipped
 
-    pictures = collect_pictures(queries)
+    skipped: list[Skipped] = []
+    pictures = collect_pictures(queries, None, skipped.append, whole_pictures=True)
+    report_manifest(pictures, "boxes", reporter)
     made_by = known.encoder
     if made_by.part not in PARTS:
         raise DataError(f"{index} holds {made_by.part!r}, expected encoder or features. Embed again.")
@@ -159,8 +162,9 @@ def _embed_queries(
             f"{embedder.info.checkpoint} (weights {embedder.info.fingerprint}). "
             "Give the former as `checkpoint`, or embed again."
         )
-    embeddings, skipped = embed_pictures(pictures, embedder, BATCH_SIZE, num_workers, reporter.progress)
-    report_skipped(skipped, reporter, f"of {len(pictures)} pictures")
+    embeddings, unreadable = embed_pictures(pictures, embedder, BATCH_SIZE, num_workers, reporter.progress)
+    skipped += unreadable
+    report_skipped(skipped, reporter, f"of {len(embeddings) + len(skipped)} pictures")
     return embeddings
 
 

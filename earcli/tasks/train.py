@@ -131,10 +131,13 @@ def finish(
 def _read_sets(config: TrainConfig, reporter: Reporter) -> "tuple[Crops, Crops]":
     """The crops to train and to validate on; both manifests are read before any picture is decoded."""
     from earcli.data.manifest import read_manifest
-    from earcli.tasks.inputs import read_crops
+    from earcli.tasks.inputs import read_crops, report_manifest
 
-    train = read_manifest(config.train_manifest, config.root_dir).limit(config.limit_train, config.seed)
-    val = read_manifest(config.val_manifest, config.root_dir).limit(config.limit_val, config.seed)
+    train = read_manifest(config.train_manifest, config.root_dir)
+    val = read_manifest(config.val_manifest, config.root_dir)
+    report_manifest(train, config.train_manifest, reporter)
+    report_manifest(val, config.val_manifest, reporter)
+    train, val = train.limit(config.limit_train, config.seed), val.limit(config.limit_val, config.seed)
     cache = None if config.no_cache else config.run_dir
     train_crops, val_crops = (
         read_crops(manifest, config.image_size, cache, config.num_workers, reporter, verify=config.verify_cache)

@@ -59,6 +59,8 @@ def read_ears(
     labels = labels.subset(np.flatnonzero(labels.has_ear))
     if not (labels.points[..., 2] > 0).any():
         raise DataError("The labels have no landmarks, whose errors are compared. Use labels with landmarks.")
+    for note in labels.notes:
+        reporter.note(note)
     report_skipped(labels.skipped, reporter, "labels")
     return replace(labels, manifest=labels.manifest.with_subjects(subject))
 

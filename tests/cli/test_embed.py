@@ -72,7 +72,7 @@ def test_every_mistake_is_one_line(index: Path, teacher: Path, people: Path, tmp
     picture = read_embeddings(index).paths[0]
     embed = ["--checkpoint", teacher, "-o", tmp_path / "e.npz"]
     search = ["--index", index, "--checkpoint", teacher]
-    fails(ear("embed", tmp_path / "empty", *embed), "No picture in", "expected .jpg", "found 1 .txt")
+    fails(ear("embed", tmp_path / "empty", *embed), "No images in", "expected .jpg", "got .txt (1)")
     fails(ear("embed", tmp_path / "nowhere", *embed), "nowhere does not exist")
     fails(ear("embed", people / "person 1" / "broken.jpg", *embed), "No picture can be read", "broken.jpg")
     fails(ear("embed", people, *embed, "--clusters", 7), "--clusters must be at most 6, the number of pictures, got 7")

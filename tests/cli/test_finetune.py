@@ -19,7 +19,7 @@ def test_the_newest_run_of_a_kind_is_found(detector: Path, teacher: Path) -> Non
     assert find_checkpoint("best", teacher.parents[3], "teacher") == teacher
     fails(ear("embed", "x", "-o", "y.npz", "--run-dir", detector), "x does not exist")
     fails(ear("eigenears", "--run-dir", detector), "No run in", "has last.ckpt. Train first (ear train)")
-    fails(ear("predict", teacher.parent, "--run-dir", teacher.parents[3]), "No picture in")
+    fails(ear("predict", teacher.parent, "--run-dir", teacher.parents[3]), "No images in")
     fails(ear("eigenears", "--checkpoint", best), "is a detector's checkpoint, expected a teacher's")
 
 

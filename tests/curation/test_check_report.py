@@ -23,7 +23,7 @@ def part(tmp_path: Path) -> SplitPart:
     for name, color in zip("abc", COLORS, strict=True):
         Image.new("RGB", (40, 50), color).save(tmp_path / f"{name}.png")
     (tmp_path / "set.csv").write_text("image_path,x,y,w,h\na.png,1,2,30,40\nb.png,,,,\nc.png,100,2,30,40\n")
-    return read_parts([tmp_path / "set.csv"], None, 1)[0]
+    return read_parts([tmp_path / "set.csv"], None, None, 1)[0]
 
 
 def test_findings_are_listed_and_the_most_severe_crops_come_first(part: SplitPart, tmp_path: Path) -> None:

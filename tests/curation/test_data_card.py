@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from earcli.curation.left_out import LeftOut
-from earcli.curation.sources import Sample
 from PIL import Image
 from raw import fill
 
@@ -14,7 +12,9 @@ from earcli.curation.data_card import data_card, write_prepared
 from earcli.curation.preparation import PreparedSet, PrepareOptions
 from earcli.curation.scan import PictureFacts
 from earcli.data.formats.columns import Keypoints
+from earcli.data.left_out import LeftOut
 from earcli.data.manifest import read_manifest
+from earcli.data.samples import Sample
 
 POINTS = Keypoints(("tip", "lobe"), np.array([[5.0, 6, 2], [7, 8, 2]]))
 

@@ -17,7 +17,7 @@ def test_every_readable_row_of_every_manifest_is_opened_and_the_others_are_kept_
     train.write_text("image_path,x,y,w,h\n000.png,1,2,50,60\n001.png,one,2,50,60\n002.png,,,,\n")
     val.write_text("image_path\n001.png\nno.png\n")
     calls: list[tuple[int, int]] = []
-    parts = read_parts([train, val], tmp_path / "images", 2, lambda _, done, total: calls.append((done, total)))
+    parts = read_parts([train, val], tmp_path / "images", None, 2, lambda _, done, total: calls.append((done, total)))
     assert [(part.index, part.path, part.manifest.paths) for part in parts] == [
         (0, train, ["000.png", "002.png"]),
         (1, val, ["001.png", "no.png"]),
@@ -34,4 +34,4 @@ def test_every_readable_row_of_every_manifest_is_opened_and_the_others_are_kept_
 
 def test_a_manifest_that_is_missing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"no\.csv does not exist"):
-        read_parts([tmp_path / "no.csv"], None, 1)
+        read_parts([tmp_path / "no.csv"], None, None, 1)

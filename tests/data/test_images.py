@@ -7,7 +7,9 @@ import pytest
 from corpus import picture
 from PIL import Image
 
+from earcli.data import images
 from earcli.data.images import BadPictureError, quiet_decoding, read_crop, read_picture
+from earcli.errors import DataError
 
 
 def gradient(mode: str = "RGB", size: tuple[int, int] = (60, 40)) -> Image.Image:
@@ -66,7 +68,7 @@ def bad_pictures(folder: Path) -> dict[str, tuple[Path, list[float]]]:
     (folder / "cut.png").write_bytes(whole[:100])
     (folder / "empty.png").write_bytes(b"")
     (folder / "text.png").write_text("no picture")
-    Image.new("1", (20_000, 10_000)).save(folder / "bomb.png")
+    Image.new("1", (20_001, 10_000)).save(folder / "bomb.png")
     (folder / "folder.png").mkdir()
     good = folder / "good.png"
     return {
@@ -89,6 +91,19 @@ def test_a_bad_picture_says_why(tmp_path: Path) -> None:
         with quiet_decoding(), pytest.raises(BadPictureError) as caught:
             read_crop(path, np.array(box, float), 32)
         assert reason in str(caught.value)
+
+
+def test_the_limit_of_pixels_is_a_knob(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    monkeypatch.setattr(images, "max_pixels", images.max_pixels.__wrapped__)
+    monkeypatch.setenv("EAR_MAX_PIXELS", "2399")
+    with pytest.raises(BadPictureError, match="60×40 pixels are over the limit of 2399, which EAR_MAX_PIXELS raises"):
+        read_picture(tmp_path / "a.png")
+    monkeypatch.setenv("EAR_MAX_PIXELS", "2400")
+    assert read_picture(tmp_path / "a.png").size == (60, 40)
+    monkeypatch.setenv("EAR_MAX_PIXELS", "many")
+    with pytest.raises(DataError, match="EAR_MAX_PIXELS is 'many', expected a number of pixels"):
+        read_picture(tmp_path / "a.png")
 
 
 def test_a_picture_of_more_bytes_than_any_has_is_not_read(tmp_path: Path) -> None:

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from raw import fill
 
+from earcli import check
+from earcli.data.inputs import collect_pictures
 from earcli.data.labels import read_labels
 from earcli.data.sources import collect_samples
+from earcli.errors import LabelError
 
 SIZE = (90, 120)
 BOXES = [[10.0, 20.0, 30.0, 40.0], [12.5, 24.25, 31.5, 44.75], [5.0, 6.0, 70.0, 80.0]]
@@ -340,3 +343,51 @@ def test_a_detector_learns_from_the_same_labels(layout: str, tmp_path: Path) -> 
         np.testing.assert_allclose(labels.manifest.boxes[order], BOXES, atol=1e-9)
     if layout not in WITHOUT_POINTS:
         np.testing.assert_allclose(labels.points[order][..., :2], POINTS, atol=1e-9)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_embed_and_check_see_the_same_ears(layout: str, tmp_path: Path) -> None:
+    LAYOUTS[layout](tmp_path / "set")
+    ears = collect_pictures([tmp_path / "set"], None, pytest.fail)
+    assert sorted(Path(path).name for path in ears.paths) == ["000.png", "001.png", "002.png"]
+    if layout not in WITHOUT_BOXES:
+        np.testing.assert_allclose(ears.boxes[np.argsort(ears.paths)], BOXES, atol=1e-9)
+    result = check(tmp_path / "set", output=tmp_path / "report")
+    assert (result.ears, result.harmful) == ([3], 0)
+
+
+def test_each_data_yaml_describes_the_labels_below_it(tmp_path: Path) -> None:
+    for name, classes in (("a", "[ear, face]"), ("b", "[face, ear]")):
+        fill(tmp_path / "set" / name / "images", 1)
+        dump(tmp_path / "set" / name / "data.yaml", f"names: {classes}")
+        dump(tmp_path / "set" / name / "labels" / "000.txt", "0 0.5 0.5 0.5 0.5")
+    contents = collect_samples([tmp_path / "set"], lambda below: "", category="ear")
+    assert [sample.label for sample in contents.samples] == ["set/a/images/000.png"]
+    assert collect_samples([tmp_path / "set" / "b" / "data.yaml"], lambda below: "").samples[0].box == (
+        22.5,
+        30,
+        45,
+        60,
+    )
+    fill(tmp_path / "set" / "images", 1, 7)
+    dump(tmp_path / "set" / "labels" / "007.txt", "0 0.5 0.5 0.5 0.5")
+    with pytest.raises(LabelError, match=r"set/labels/007.txt lies below none of 2 data.yaml"):
+        collect_samples([tmp_path / "set"], lambda below: "", category="ear")
+
+
+def test_a_data_yaml_that_cannot_be_read_stops(tmp_path: Path) -> None:
+    fill(tmp_path / "set" / "images", 1)
+    dump(tmp_path / "set" / "labels" / "000.txt", "0 0.5 0.5 0.5 0.5")
+    dump(tmp_path / "set" / "other.yaml", "nothing: of YOLO")
+    assert len(collect_samples([tmp_path / "set"], lambda below: "").samples) == 1
+    dump(tmp_path / "set" / "data.yaml", "names: [ear")
+    with pytest.raises(LabelError, match=r"data.yaml is not YAML"):
+        collect_samples([tmp_path / "set"], lambda below: "")
+
+
+def test_classes_without_names_are_not_all_ears(tmp_path: Path) -> None:
+    fill(tmp_path / "set" / "images", 2)
+    dump(tmp_path / "set" / "labels" / "000.txt", "0 0.5 0.5 0.5 0.5")
+    dump(tmp_path / "set" / "labels" / "001.txt", "1 0.5 0.5 0.5 0.5")
+    with pytest.raises(LabelError, match=r"several categories: 0 \(1\), 1 \(1\)"):
+        collect_samples([tmp_path / "set"], lambda below: "")

@@ -140,8 +140,26 @@ def test_subjects_stay_beside_pictures_without_an_ear(pictures: Path) -> None:
 
 
 def test_a_picture_that_is_labeled_and_a_background_is_refused(pictures: Path) -> None:
-    with pytest.raises(DataError, match=r"0.png is labeled, but also a background without an ear \(10 pictures are\)"):
-        read_labels(coco(pictures), backgrounds=pictures)
+    labels = coco(pictures)
+    with pytest.raises(DataError, match=r"0.png is a background without an ear, but has a label beside it \(10 pict"):
+        read_labels(labels, backgrounds=pictures)
+    (pictures / "streets").mkdir()
+    (pictures / "0.png").rename(pictures / "streets" / "0.png")
+    coco(pictures, lambda content: content["images"][0].update(file_name="streets/0.png"))
+    with pytest.raises(DataError, match=r"0.png is labeled, but also a background without an ear \(1 pictures are\)"):
+        read_labels(labels, backgrounds=pictures / "streets")
+
+
+def test_labels_in_fractions_are_scaled_and_said(pictures: Path) -> None:
+    def shrink(content: dict[str, Any]) -> None:
+        for item in content["annotations"]:
+            item.pop("keypoints", None)
+            item["bbox"] = [0.25, 0.5, 0.5, 0.25]
+
+    labels = read_labels(coco(pictures, shrink))
+    assert labels.manifest.boxes[0].tolist() == [20, 50, 40, 25]
+    assert labels.notes == (f"{pictures / 'labels.json'}: 10 of 10 labels scaled from fractions",)
+    assert labels.subset([1, 2]).notes == labels.notes
 
 
 def test_points_in_another_order_are_put_in_order_by_name(pictures: Path) -> None:
@@ -161,7 +179,7 @@ def test_an_ear_that_nobody_labeled_is_left_out(pictures: Path) -> None:
     content = {"image_paths": [f"{n}.png" for n in range(10)], "bboxes": [None] + [[5, 5, 60, 80]] * 9}
     np.save(pictures / "labels.npy", content, allow_pickle=True)  # type: ignore[arg-type]
     labels = read_labels(pictures / "labels.npy")
-    assert [item.reason for item in labels.skipped] == ["no label: neither a box nor points"]
+    assert [item.reason for item in labels.skipped] == ["no label in the file"]
 
 
 def test_a_pts_without_its_picture_is_left_out(pictures: Path) -> None:
@@ -181,7 +199,7 @@ def test_what_is_wrong_as_a_whole_is_an_error(pictures: Path) -> None:
     with pytest.raises(LabelError, match="line 1: not JSON"):
         read_labels(pictures)
     (pictures / "labels.json").unlink()
-    with pytest.raises(ManifestError, match="has no label file"):
+    with pytest.raises(ManifestError, match="has no labels"):
         read_labels(pictures)
     with pytest.raises(DataError, match=r"10 of 10 labels .* cannot be used .*3 points, expected 5.*`landmarks`"):
         read_labels(coco(pictures), landmarks=5)

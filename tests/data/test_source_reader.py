@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from raw import NO_SUBJECTS, coco, fill, picture
 
 from earcli.data.samples import SourceContents
 from earcli.data.sources import collect_samples
-from earcli.errors import LabelError
+from earcli.errors import DataError, LabelError
 
 
 def collect(*sources: Path, **options: Any) -> SourceContents:
@@ -103,6 +104,9 @@ def test_two_names_of_one_image_are_both_left_out(tmp_path: Path) -> None:
         ("labels.csv", "file;ear_box\n000.png;1 2 3 4\n", "Found 1 label files of a kind"),
         ("000.mat", "points", "Found 1 label files of a kind"),
         ("labels.xml", "<a><b file='000.png'/></a>", "Found 1 label files of a kind"),
+        ("labels.json", '{"\\u0030\\u0030\\u0030.png": 1}', "Found 1 label files of a kind"),
+        ("labels.txt", "1 000.png 1 2 3 4\n2 001.png 1 2 3 4\n", "Found 1 label files of a kind"),
+        ("labels.xlsx", "PK", "Found 1 label files of a kind"),
     ],
 )
 def test_a_file_that_looks_like_labels_but_gives_none_stops(
@@ -120,6 +124,8 @@ def test_other_files_are_no_labels(tmp_path: Path) -> None:
     write(tmp_path / "README.txt", "The ears of 2 people.")
     write(tmp_path / "package.json", {"name": "ears"})
     write(tmp_path / "000.xmp", "<x/>")
+    write(tmp_path / "000.CR2", "raw")
+    (tmp_path / "Thumbs.db").write_bytes(b"0")
     assert list(boxes(collect(tmp_path))) == names
 
 
@@ -229,3 +235,23 @@ def test_a_format_that_is_not_read_is_listed(tmp_path: Path) -> None:
     fill(tmp_path, 1)
     write(tmp_path / "x.HEIC", "not read")
     assert "pillow-heif" in reasons(collect(tmp_path))[f"{tmp_path.name}/x.HEIC"]
+    with pytest.raises(DataError, match=r"got .heic \(1\). First of 1 reasons: .HEIC is not read; install pillow-heif"):
+        collect(tmp_path / "x.HEIC")
+
+
+def test_one_picture_is_read_whatever_lies_beside_it(tmp_path: Path) -> None:
+    names = fill(tmp_path, 2)
+    write(tmp_path / "labels.json", coco(names[:1], [[1, 2, 30, 40]]))
+    assert [sample.path for sample in collect(tmp_path / names[0]).samples] == [str(tmp_path / names[0])]
+    assert np.isnan(collect(tmp_path / names[0]).samples[0].box).all()
+
+
+def test_pts_that_may_count_from_zero_are_named(tmp_path: Path) -> None:
+    for name, x in zip(fill(tmp_path, 3), (0, 1, 5), strict=True):
+        write(tmp_path / f"{name[:3]}.pts", f"version: 1\nn_points: 2\n{{\n{x} 5\n20 30\n}}\n")
+    contents = collect(tmp_path)
+    assert contents.notes == [
+        f"{tmp_path.name}/: 1 of 3 labels shifted by a pixel because PTS counts from 1, although coordinates below 1 "
+        "suggest a count from 0"
+    ]
+    assert [sample.keypoints.points[0, 0] for sample in contents.samples if sample.keypoints] == [-1, 0, 4]

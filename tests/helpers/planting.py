@@ -71,7 +71,7 @@ def plant_files(plan: Plan) -> None:
     path = plan.fault("unreadable", plan.put())
     path.unlink()
     path.mkdir()
-    Image.new("1", (20_000, 10_000)).save(plan.folder / "bomb.png")
+    Image.new("1", (20_001, 10_000)).save(plan.folder / "bomb.png")
     plan.row("train", plan.fault("too-large", plan.folder / "bomb.png").name)
     image = load(plan.put(name="really.png"))
     image.save(plan.fault("extension", plan.folder / "really.png"), "BMP")

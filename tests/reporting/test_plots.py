@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from earcli.data.images import BadPictureError, read_picture
 from earcli.reporting import plots
 from earcli.reporting.plots import image_rows, labeled_rows, save_image
 
@@ -34,6 +35,8 @@ def test_images_are_laid_out_in_rows_with_white_gaps(tmp_path: Path) -> None:
     save_image(tmp_path / PATH, sheet)
     with Image.open(tmp_path / PATH) as image:
         np.testing.assert_array_equal(np.asarray(image), sheet)
+    with pytest.raises(BadPictureError, match="a sheet or plot that ear drew"):
+        read_picture(tmp_path / PATH)
 
 
 def test_a_title_is_above_its_row_and_an_empty_one_takes_no_room() -> None:

@@ -89,3 +89,18 @@ def test_the_threshold_decides_what_is_drawn_and_cropped_but_not_what_is_written
         "ears": 2,
         "skipped": [{"path": broken.path, "reason": broken.reason}],
     }
+
+
+def test_pictures_that_cannot_be_read_are_an_error_if_all_are(detector: Path, ears: Path, tmp_path: Path) -> None:
+    last = RunFolder(detector / "ear_detector" / "version_0").last
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.HEIC").write_text("not read")
+    with pytest.raises(DataError, match="install pillow-heif"):
+        predict([tmp_path / "photos" / "a.HEIC"], checkpoint=last, output=tmp_path / "out")
+    (tmp_path / "photos" / "b.jpg").write_text("no picture")
+    with pytest.raises(DataError, match=r"None of 2 pictures can be read, first photos/a.HEIC: .HEIC is not read"):
+        predict([tmp_path / "photos"], checkpoint=last, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    result = predict([tmp_path / "photos", ears / "images" / "ear_00002.jpg"], checkpoint=last, output=tmp_path / "out")
+    assert result.pictures == 1
+    assert [Path(item.path).name for item in result.skipped] == ["a.HEIC", "b.jpg"]

@@ -69,6 +69,7 @@ class Columns:
         empty: pictures that, by the file, someone looked at and that show no ear.
         fractions: whether coordinates are fractions of the picture's width and height.
         from_bottom: whether y counts from the lower edge of the picture.
+        from_one: whether the file counts pixels from 1; 1 was subtracted.
     """
 
     paths: list[str]
@@ -84,11 +85,12 @@ class Columns:
     empty: tuple[str, ...] = ()
     fractions: bool = False
     from_bottom: bool = False
+    from_one: bool = False
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
         """The samples at `indices`, in that order."""
         chosen: dict[str, Any] = {"boxes": self.boxes[list(indices)]}
-        for item in fields(Columns):
+        for item in fields(self):
             column = getattr(self, item.name)
             if isinstance(column, list):
                 chosen[item.name] = [column[i] for i in indices]

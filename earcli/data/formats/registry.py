@@ -75,7 +75,7 @@ def read_columns(path: Path, on_bad_row: OnBadRow) -> tuple[str, Columns]:
         return "TPS", read_tps(path, on_bad_row)
     if kind == ".pts":
         points = read_pts(path)
-        return "PTS", Columns([path.stem], np.full((1, 4), np.nan), keypoints=[points])
+        return "PTS", Columns([path.stem], np.full((1, 4), np.nan), keypoints=[points], from_one=True)
     content, formats = (
         (read_json(path, SIZE_LIMIT), JSON_FORMATS) if kind == ".json" else (read_xml(path, SIZE_LIMIT), XML_FORMATS)
     )

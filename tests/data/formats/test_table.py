@@ -52,3 +52,12 @@ def test_no_cell_that_is_written_is_a_formula(tmp_path: Path) -> None:
             for cell in row:
                 number = cell.lstrip("+-").replace(".", "").replace("e-", "").isdecimal()
                 assert number or not cell.startswith(("=", "+", "-", "@", "\t", "\r", "＝")), cell
+
+
+def test_a_row_of_via_with_too_few_cells_is_said(tmp_path: Path) -> None:
+    head = "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes"
+    shape = '"{""name"":""rect"",""x"":1,""y"":2,""width"":3,""height"":4}"'
+    refused: list[str] = []
+    path = saved(tmp_path / "via.csv", f"{head}\na.png,1,{{}},1,0,{shape},{{}}\nb.png,1,{{}},1,0,{shape}\n")
+    assert read_manifest(path, None, refused.append).paths == ["a.png"]
+    assert refused == [f"{path}, line 3: 6 cells, but the header has 7"]

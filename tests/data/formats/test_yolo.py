@@ -83,7 +83,7 @@ def test_a_file_with_bad_lines_alone_is_not_empty(tmp_path: Path) -> None:
 
 def test_a_class_without_a_name_has_its_number(tmp_path: Path) -> None:
     assert read(tmp_path, f"7{GOOD[1:]}")[0].categories == ["7"]
-    assert read(tmp_path, GOOD, YoloSet({}, None))[0].categories == [""]
+    assert read(tmp_path, GOOD, YoloSet({}, None))[0].categories == ["0"]
 
 
 @pytest.mark.parametrize(
