@@ -88,10 +88,12 @@ def collect_pictures(
         raise reasons[0] if reasons else DataError(f"No picture in {', '.join(map(str, sources))}.")
     subjects = [name for part in parts for name in part.subjects or [""] * len(part)]
     changes = [change for part in parts for change in part.changes or [""] * len(part)]
+    image_ids = parts[0].image_ids if len(parts) == 1 else None  # those of two files may collide
     return Manifest(
         [str(part.locate(row).absolute()) for part in parts for row in range(len(part))],
         np.concatenate([part.boxes for part in parts]),
         subjects if any(subjects) else None,
+        image_ids=image_ids,
         root=Path("/"),
         changes=changes if any(changes) else None,
     )

@@ -87,6 +87,8 @@ class PredictionWriter:
         sizes = [prediction.size for prediction in self.predictions]
         scores = [float(prediction.score) for prediction in self.predictions]
         columns = _columns(relative_names(files, str(self.output.absolute())), self.predictions, self.names)
+        if self.manifest.image_ids is not None:
+            columns = replace(columns, image_ids=[self.manifest.image_ids[item.index] for item in self.predictions])
         write_coco(self.folder / "predictions.json", columns, sizes, scores)
         if self.format in TOOL_FILES:
             name, write = TOOL_FILES[self.format]

@@ -79,3 +79,13 @@ def read_back(folder: Path, raw: Path, name: str, predictions: bool) -> Manifest
             task["annotations"] = task.pop("predictions")
         path.write_text(json.dumps(tasks))
     return read_manifest(path, None if path.suffix == ".csv" or name == "predictions.json" else raw)
+
+
+def test_predictions_on_coco_images_keep_their_ids(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(picture("jpg"))
+    manifest = Manifest(["a.jpg"], np.full((1, 4), np.nan), root=tmp_path, image_ids=[42])
+    (tmp_path / "out").mkdir()
+    prediction = Prediction(0, (48, 32), np.array([1.0, 2, 20, 20]), 0.9, np.zeros((0, 3)))
+    PredictionWriter(tmp_path / "out", tmp_path / "out", None, manifest, (), 0.5).write([prediction])
+    content = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert ([item["id"] for item in content["images"]], content["annotations"][0]["image_id"]) == ([42], 42)

@@ -51,6 +51,7 @@ def read_coco(content: Any, path: Path, on_bad_row: OnBadRow) -> Columns:
             rows.append(_annotation(item, images, categories))
         except ValueError as error:
             on_bad_row(f"{path}, annotations[{number}]: {error}")
+    ids = [_id(row.item["image_id"]) for row in rows]
     extra: dict[str, Any] = {key: [str(row.item.get(field, "")) for row in rows] for key, field in EXTRA.items()}
     return Columns(
         [row.image.name for row in rows],
@@ -58,6 +59,7 @@ def read_coco(content: Any, path: Path, on_bad_row: OnBadRow) -> Columns:
         keypoints=[row.points for row in rows] if any(row.points for row in rows) else None,
         categories=[row.category for row in rows],
         sizes=[row.image.size for row in rows],
+        image_ids=[int(key) for key in ids] if all(map(str.isdecimal, ids)) else None,
         unlabeled=tuple(image.name for key, image in images.items() if key not in named),
         **{key: column for key, column in extra.items() if any(column)},
     )
@@ -161,8 +163,7 @@ def _box(item: Mapping[str, Any], has_points: bool) -> Sequence[float]:
     values = _numbers(box, "bbox")
     if len(values) != 4:
         raise ValueError(f"bbox is {short_repr(box)}, expected [x, y, width, height]")
-    result: list[float] = values.tolist()
-    return result
+    return list(map(float, values))
 
 
 def _outline_box(outline: Any) -> Sequence[float]:
@@ -195,8 +196,7 @@ def _numbers(value: Any, key: str) -> NDArray[np.float64]:
 
 
 def _is_number(value: Any) -> bool:
-    # JSON allows integers beyond every float
-    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63)
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63)  # JSON has larger ones
 
 
 def write_coco(
@@ -204,7 +204,7 @@ def write_coco(
 ) -> None:
     """Writes boxes and key points; a picture without a box gets one around all of it.
 
-    Ids start at 1: COCO's evaluator takes an annotation of id 0 for unmatched.
+    Ids of annotations start at 1, because COCO's evaluator takes id 0 for unmatched; images keep theirs.
 
     Args:
         path: the file to write.
@@ -215,11 +215,11 @@ def write_coco(
     Raises:
         RunError: it cannot be written.
     """
-    images: dict[str, dict[str, Any]] = {}
+    images, annotations = dict[str, dict[str, Any]](), list[dict[str, Any]]()
     categories: dict[tuple[str, ...], dict[str, Any]] = {}
-    annotations = []
     for row, (name, (width, height)) in enumerate(zip(columns.paths, sizes, strict=True)):
-        image = images.setdefault(name, {"id": len(images) + 1, "file_name": name, "width": width, "height": height})
+        number = columns.image_ids[row] if columns.image_ids else len(images) + 1
+        image = images.setdefault(name, {"id": number, "file_name": name, "width": width, "height": height})
         points = columns.keypoints[row] if columns.keypoints else None
         layout = points.names if points else ()
         category = categories.setdefault(layout, {"id": len(categories) + 1, "name": "ear", "supercategory": "ear"})

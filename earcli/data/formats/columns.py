@@ -65,6 +65,7 @@ class Columns:
         sources: where each sample came from.
         categories: what each sample is called, "" where it has no name.
         sizes: width and height of each sample's picture in pixels, as the file states them.
+        image_ids: what the file calls each sample's picture, if that is a number.
         unlabeled: pictures that the file names and that have no sample.
         empty: pictures that, by the file, someone looked at and that show no ear.
         fractions: whether coordinates are fractions of the picture's width and height.
@@ -81,6 +82,7 @@ class Columns:
     sources: list[str] | None = None
     categories: list[str] | None = None
     sizes: list[tuple[int, int] | None] | None = None
+    image_ids: list[int] | None = None
     unlabeled: tuple[str, ...] = ()
     empty: tuple[str, ...] = ()
     fractions: bool = False

@@ -1,11 +1,18 @@
 """Tests of `earcli/data/formats/coco.py`."""
 
+import contextlib
+import io
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from faster_coco_eval import COCO, COCOeval_faster
 from tables import saved
 
+from earcli.data.formats.coco import write_coco
+from earcli.data.formats.columns import Columns, Keypoints
 from earcli.data.formats.registry import read_columns
 from earcli.data.manifest import read_manifest
 
@@ -62,3 +69,30 @@ def test_a_bad_annotation_is_refused_and_the_others_are_read(
     assert len(refused) == 1
     assert "m.json, annotations[0]: " in refused[0]
     assert message in refused[0]
+
+
+def test_an_evaluator_finds_every_written_ear_and_the_ids_of_the_images(tmp_path: Path) -> None:
+    """Two ears on one picture and one on another; the scores differ beyond the fourth digit."""
+    ears = Columns(
+        ["b.jpg", "b.jpg", "a.jpg"],
+        np.array([[1.5, 2, 30, 40], [50, 60.25, 30, 40], [5, 6, 70, 80]]),
+        keypoints=[Keypoints(("tip",), np.array([[9.25, 9, 2]]))] * 3,
+        image_ids=[7, 7, 3],
+    )
+    scores = [0.700001, 0.700002, 0.700003]
+    write_coco(tmp_path / "truth.json", ears, [(90, 120)] * 3)
+    write_coco(tmp_path / "found.json", ears, [(90, 120)] * 3, scores)
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(tmp_path / "truth.json"))
+        annotations = json.loads((tmp_path / "found.json").read_text())["annotations"]
+        found = truth.loadRes(annotations)
+        for kind in ("bbox", "keypoints"):
+            evaluator = COCOeval_faster(truth, found, kind, kpt_oks_sigmas=[0.1])
+            evaluator.evaluate()
+            evaluator.accumulate()
+            evaluator.summarize()
+            assert evaluator.stats[0] == pytest.approx(1)
+    assert [item["score"] for item in annotations] == scores
+    assert truth.loadImgs([7])[0]["file_name"] == "b.jpg"
+    assert len(truth.getAnnIds([7])) == 2
+    assert read_manifest(tmp_path / "truth.json").image_ids == [7, 7, 3]
