@@ -16,8 +16,8 @@ from earcli.data.resolver import name_key
 from earcli.errors import LabelError, ManifestError, UnknownFormatError
 from earcli.untrusted.files import read_bounded
 
-OWN_TABLES = ("factors.csv", "left_out.csv", "skipped.csv", "metrics.csv", "comparison.csv", "per_image.csv")
-"""Tables that `ear` writes and that hold no labels."""
+OWN_TABLES = re.compile(r"path,(source,)?reason$|image_path,aspect,roundness,|.*,e0,e1\b")
+"""The headers of tables that `ear` writes and that hold no labels."""
 SIDECARS = (".xmp", ".aae", ".thm", ".md5", ".sha256", ".mov", ".mp4", ".wav", ".html", ".pdf")
 """Suffixes of files that cameras and other software put beside a picture of the same name."""
 TABLES = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".mat", ".pkl", ".pickle", ".h5", ".hdf5", ".tfrecord")
@@ -71,7 +71,7 @@ def read_label_files(
     unknown: list[str] = []
     for path in files:
         kind = os.path.splitext(path)[1].lower()  # noqa: PTH122 - Path is slow for a million files
-        if kind in PICTURE_SUFFIXES or os.path.basename(path) in OWN_TABLES:  # noqa: PTH119
+        if kind in PICTURE_SUFFIXES or (kind == ".csv" and _is_own_table(path)):
             continue
         try:
             if kind in SUFFIXES:
@@ -142,6 +142,14 @@ def _yolo_set(path: str, label: str, sets: Mapping[Path, YoloSet]) -> YoloSet | 
     if distinct and any(item != distinct[0] for item in distinct):
         raise LabelError(f"{label} lies below none of {len(distinct)} data.yaml. Put each beside its own labels.")
     return distinct[0] if distinct else YoloSet({}, None) if "labels" in label.split("/") else None
+
+
+def _is_own_table(path: str) -> bool:
+    try:
+        with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
+            return OWN_TABLES.match(file.readline(1 << 16).strip()) is not None
+    except OSError:
+        return False  # which is reported where it is read
 
 
 def _stem(path: str) -> str:

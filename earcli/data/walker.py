@@ -4,8 +4,11 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-OWN_FOLDERS = ("hparams.yaml", "data_card.md", "predictions.json")
-"""Files that mark a folder of results: a run, a prepared set, predictions. What lies in it is not raw data."""
+OWN_FOLDERS = (
+    *("hparams.yaml", "data_card.md", "predictions.json", "check.json"),
+    *("per_image.csv", "eigenears.json", "trials.csv"),
+)
+"""Files that mark a folder of results: a run, a prepared set, a report. What lies in it is not raw data."""
 
 
 def walk_files(folder: Path, on_error: Callable[[OSError], None], on_own: Callable[[str], None]) -> Iterator[str]:

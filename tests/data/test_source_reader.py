@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 from raw import NO_SUBJECTS, coco, fill, picture
 
+from earcli.data.cache import Skipped, write_skipped
+from earcli.data.embeddings import Embeddings, EncoderInfo, write_embeddings
 from earcli.data.samples import SourceContents
 from earcli.data.sources import collect_samples
 from earcli.errors import DataError, LabelError
@@ -226,9 +228,17 @@ def test_results_of_ear_are_no_raw_data(tmp_path: Path) -> None:
     names = fill(tmp_path, 2)
     write(tmp_path / "data" / "set" / "data_card.md", "# Data card")
     picture(9).save(tmp_path / "data" / "set" / "contact_sheet.png")
+    write(tmp_path / "report" / "check.json", {"findings": []})
+    picture(8).save(tmp_path / "report" / "worst.png")
+    write_skipped(tmp_path / "ears-skipped.csv", [Skipped(-1, names[0], "truncated")])
+    vectors = np.zeros((2, 2), np.float32)
+    info = EncoderInfo("00ff", "best.ckpt", "encoder", "fp32", 64)
+    write_embeddings(tmp_path / "ears.csv", Embeddings(vectors, names, np.full((2, 4), np.nan), ["", ""], None, info))
     contents = collect(tmp_path)
     assert list(boxes(contents)) == names
-    assert reasons(contents)[f"{tmp_path.name}/data/set"] == "a folder of results that ear wrote"
+    assert reasons(contents) == {
+        f"{tmp_path.name}/{folder}": "a folder of results that ear wrote" for folder in ("data/set", "report")
+    }
 
 
 def test_a_format_that_is_not_read_is_listed(tmp_path: Path) -> None:
