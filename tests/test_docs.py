@@ -1,5 +1,6 @@
 """The documentation names only commands and flags that exist, and links that lead somewhere."""
 
+import ast
 import re
 import shlex
 import shutil
@@ -36,6 +37,22 @@ def test_commands_and_flags_exist(page: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def test_the_map_of_the_architecture_has_one_true_line_for_each_module() -> None:
+    rooms = re.split(
+        r"(?m)^\*\*(?:`(\w+)/`|Top level)\*\*$", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    )[1:]
+    listed = {}
+    for room, text in zip(rooms[::2], rooms[1::2], strict=True):
+        for name, line in re.findall(r"(?m)^- `([\w/]+)`: (.+(?:\n  .+)*)", text):
+            listed[f"{room}/{name}.py" if room else f"{name}.py"] = " ".join(line.split())
+    package = ROOT / "earcli"
+    for path in (path for path in package.rglob("*.py") if path.name != "__init__.py"):
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        name = path.relative_to(package).as_posix()
+        assert listed.pop(name, None) == docstring.partition("\n")[0], name
+    assert not listed
 
 
 def test_make_has_the_targets_that_the_readme_names() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from earcli import __version__
-from earcli.cli.command import show_error
+from earcli.cli.messages import show_error
 from earcli.cli.streams import reopen_closed_streams, resilient_stream
 from earcli.errors import EarError
 

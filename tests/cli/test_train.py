@@ -50,7 +50,7 @@ def test_print_config_shows_what_a_run_would_use(tmp_path: Path) -> None:
 def test_every_knob_is_a_flag_with_its_default_in_the_help() -> None:
     from dataclasses import fields
 
-    from earcli.cli.derive import flag
+    from earcli.cli.flags import flag
     from earcli.config.teacher import TrainConfig
 
     text = ear("train", "--help").stdout
