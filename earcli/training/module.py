@@ -30,7 +30,7 @@ class EarModule(LightningModule):
 
     All random numbers come from generators seeded by (seed, stream, epoch, batch), so a run can stop and resume at any
     step, and several processes use the same numbers as one. The sums of an epoch stay on the device, those of this
-    rank; a checkpoint has those of all ranks.
+    rank, in fp32 because Apple's GPUs have no float64; a checkpoint has those of all ranks.
 
     The average is kept here and not by Lightning's EMAWeightAveraging because it warms up, validates, and is saved
     under its own names, from which a run resumes exactly.
@@ -173,7 +173,7 @@ class EarModule(LightningModule):
                 "the training set has changed. Start a new run."
             )
         if self.global_rank == 0:
-            self.sums = {name: _to_device(value, self.device) for name, value in saved["sums"].items()}
+            self.sums = {name: value.to(self.device, torch.float32) for name, value in saved["sums"].items()}
 
     # -- helpers
 
@@ -196,7 +196,7 @@ class EarModule(LightningModule):
             return
         for name, value in values.items():
             total = self.sums.get(name)
-            term = value.detach().to(accumulator_dtype(value.device)) * count
+            term = value.detach().float() * count
             self.sums[name] = term if total is None else total + term
         self.sums["count"] = self.sums.get("count", torch.zeros((), device=self.device)) + count
 
@@ -205,20 +205,6 @@ class EarModule(LightningModule):
         self.sums = all_reduce_sums(self.sums)
         count = self.sums["count"].item()
         return {f"{stage}/{name}": self.sums[name].item() / count for name in self.EPOCH_MEANS if name in self.sums}
-
-
-def accumulator_dtype(device: torch.device) -> torch.dtype:
-    """The dtype of sums on a device: float64 if it is known to support it, else float32 (Apple's MPS).
-
-    >>> accumulator_dtype(torch.device("mps"))
-    torch.float32
-    """
-    return torch.float64 if device.type in ("cpu", "cuda") else torch.float32
-
-
-def _to_device(value: Tensor, device: torch.device) -> Tensor:
-    """A sum of a checkpoint, which may come from a device with float64."""
-    return value.to(device, accumulator_dtype(device) if value.dtype == torch.float64 else value.dtype)
 
 
 def epochs_done(trainer: Trainer) -> int:

@@ -25,7 +25,7 @@ from earcli.reporting.plots import image_rows
 from earcli.training.annealing import Annealing
 from earcli.training.distributed import all_gather_rows, sum_across_ranks, world_size
 from earcli.training.health import collapse_warning
-from earcli.training.module import SAMPLE_COUNT, TRAIN_STREAM, VAL_STREAM, EarModule, accumulator_dtype
+from earcli.training.module import SAMPLE_COUNT, TRAIN_STREAM, VAL_STREAM, EarModule
 
 COLLAPSED_EPOCHS = 2
 """Consecutive epochs with a collapsed latent space before the warning: the first epoch may have few steps."""
@@ -121,7 +121,7 @@ class TeacherModule(EarModule):
         output = self.network(target)
         losses = self.objective(output.reconstruction, target, *output.posterior, kl_weight=self.config.kl_weight)
         a, b = to_unit(output.reconstruction), to_unit(target)
-        means = output.posterior.mu.to(accumulator_dtype(self.device))
+        means = output.posterior.mu
         values = {
             "loss": losses.total,
             **losses.terms,
