@@ -67,6 +67,7 @@ def config(ears: Path, tmp_path: Path) -> TrainConfig:
         val_manifest=ears / "val_teacher.npy",
         run_dir=tmp_path / "runs",
         latent_dim=8,
+        skeleton_dim=3,
         limit_train=8,
         limit_val=4,
         batch_size=4,
@@ -100,12 +101,13 @@ def _draw_many(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def trained(many_ears: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A briefly trained run: a latent space of 16, 51 steps. Read-only: write into `run`."""
+    """A briefly trained run: 16 learned dimensions, a skeleton of 12, 51 steps. Read-only: write into `run`."""
     folder = shared(tmp_path_factory, "trained", lambda folder: _train(many_ears, folder / "runs"))
     return RunFolder(next((folder / "runs").glob("*/version_0")))
 
 
 def _train(many_ears: Path, run_dir: Path) -> None:
+    from earcli.analysis.skeleton import fit_skeleton
     from earcli.training.loop import Pretrained, train_teacher
 
     config = replace(
@@ -114,6 +116,7 @@ def _train(many_ears: Path, run_dir: Path) -> None:
         val_manifest=many_ears / "val_teacher.npy",
         run_dir=run_dir,
         latent_dim=16,
+        skeleton_dim=12,
         batch_size=4,
         epochs=3,
         contrastive_weight=0.0,
@@ -124,7 +127,8 @@ def _train(many_ears: Path, run_dir: Path) -> None:
         load_crops(read_manifest(path), 64, config.run_dir / ".cache", 2)
         for path in (config.train_manifest, config.val_manifest)
     )
-    train_teacher(config, train, val, Pretrained(None, None), SILENT)
+    skeleton = fit_skeleton(train.pixels, config.skeleton_dim, flips=False, seed=0)
+    train_teacher(config, train, val, Pretrained(None, None, skeleton), SILENT)
 
 
 @pytest.fixture
@@ -139,6 +143,7 @@ def teacher(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained checkpoint in a run folder; every layer has an effect, batch norms have statistics of ears."""
     import torch
 
+    from earcli.analysis.skeleton import fit_skeleton
     from earcli.data.batches import as_images
     from earcli.data.decoding import sample_crops
     from earcli.data.manifest import read_manifest
@@ -146,14 +151,16 @@ def teacher(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from earcli.training.checkpoint_io import write_checkpoint
 
     sets = {"train_manifest": ears / "train_teacher.npy", "val_manifest": ears / "val_teacher.npy"}
-    config = TrainConfig.resolve("tiny", {}, {**sets, "latent_dim": 8})
+    config = TrainConfig.resolve("tiny", {}, {**sets, "latent_dim": 8, "skeleton_dim": 3})
     torch.manual_seed(0)
-    model = EarVAE(config.latent_dim, config.image_size, config.resnet_version)
+    model = EarVAE.untrained(config)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1)  # zero at first, which would hide errors of an export
     torch.nn.init.normal_(model.encoder.logvar_head.weight, std=0.01)
-    pixels = torch.from_numpy(sample_crops(read_manifest(config.train_manifest), config.image_size, 24, 2))
+    sample = sample_crops(read_manifest(config.train_manifest), config.image_size, 24, 2)
+    model.skeleton.set_basis(fit_skeleton(sample, config.skeleton_dim, flips=False, seed=0))
+    pixels = torch.from_numpy(sample)
     with torch.no_grad():
         for _ in range(8):
             model(as_images(pixels.permute(0, 3, 1, 2)))
@@ -220,5 +227,5 @@ def index(teacher: Path, people: Path, tmp_path_factory: pytest.TempPathFactory)
     result = ear("embed", people, "--checkpoint", teacher, "-o", path, "--subject", "folder", "--clusters", 2)
     assert result.exit_code == 0, result.output
     assert "broken.jpg: " in result.stdout
-    assert "6 ears, 8 numbers each" in result.stdout
+    assert "6 ears, 11 numbers each" in result.stdout
     return path

@@ -17,7 +17,7 @@ def test_the_whole_way_in_one_process_is_silent(
     monkeypatch.chdir(tmp_path)
     ears = earcli.synth("ears", count=40)
     sets = {"train_manifest": str(ears.train_manifest), "val_manifest": ears.val_manifest}
-    run = earcli.train(preset="tiny", epochs=1, latent_dim=16, precision="32", **sets)
+    run = earcli.train(preset="tiny", epochs=1, latent_dim=16, skeleton_dim=4, precision="32", **sets)
     assert run.best.is_file()
     assert run.metrics["val/psnr"] > 5
     run = earcli.resume(run.last, epochs=2)
@@ -30,7 +30,7 @@ def test_the_whole_way_in_one_process_is_silent(
     exported = earcli.export(checkpoint=run.best)
     assert exported.path.suffix == ".onnx"
     index = earcli.embed(["ears/images"], "ears.npz", checkpoint=run.best)
-    assert (index.count, index.dimensions) == (40, 16)
+    assert (index.count, index.dimensions) == (40, 20)
     result = earcli.search(index.output, ["ears/images/ear_00003.jpg"], k=2, checkpoint=run.best)
     assert len(result.queries[0]["neighbors"]) == 2
     labels = {"train_manifest": ears.train_landmarks, "val_manifest": ears.val_landmarks}

@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 
 
 class Posteriors(NamedTuple):
-    """The posteriors of N crops: mean and log variance, (N, latent_dim) each."""
+    """The posteriors of N crops: mean and log variance, (N, code_dim) each."""
 
     mu: Floats
     logvar: Floats
@@ -93,7 +93,7 @@ def posteriors(model: EarVAE, pixels: Pixels, batch_size: int = 64, progress: Pr
     """
     training = model.training
     device = device_of(model)
-    encode = model.eval().encoder
+    encode = model.eval().posterior
     result = Posteriors(
         *map_batches(encode, pixels, batch_size=batch_size, device=device, activity="encoding", progress=progress)
     )
@@ -107,5 +107,5 @@ def posteriors(model: EarVAE, pixels: Pixels, batch_size: int = 64, progress: Pr
 
 
 def posterior_means(model: EarVAE, pixels: Pixels, batch_size: int = 64, progress: Progress | None = None) -> Floats:
-    """The posterior mean of every crop, (N, latent_dim); see `posteriors`."""
+    """The posterior mean of every crop, (N, code_dim); see `posteriors`."""
     return posteriors(model, pixels, batch_size, progress).mu

@@ -35,7 +35,7 @@ class TeacherMeasurements:
     Attributes:
         metrics: Nested plain values, the content of `metrics.json`.
         per_image: (N,) each, by metric.
-        kl: (latent_dim,) mean KL over images in nats.
+        kl: (latent_dim,) mean KL of the learned dimensions over images in nats.
         notes: Sentences on poor results, and on what could not be measured.
     """
 
@@ -83,16 +83,19 @@ class Evaluator:
             raise CheckpointError(
                 f"The decoder outputs NaN for {invalid} of {len(self.pixels)} images. Train the teacher again."
             )
-        kl = kl_each(*map(torch.from_numpy, codes)).numpy()  # (N, D)
+        skip = self.model.skeleton_dim
+        learned = [torch.from_numpy(values[:, skip:]) for values in codes]
+        kl = kl_each(*learned).numpy()  # (N, latent_dim)
         per_image["kl_nats"] = kl.sum(axis=1)
         mean_kl = kl.mean(axis=0, dtype=np.float64)
         per_image["psnr_shuffled"] = self._shuffled_psnr(codes.mu)
         notes: list[str] = []
-        active = active_units(torch.from_numpy(codes.mu.var(axis=0, ddof=1)))
+        active = active_units(learned[0].var(0))
         metrics: dict[str, Any] = {
             "images": len(self.pixels),
             "reconstruction": self.summarize(per_image),
-            "baselines": {} if train is None else self._baselines(train, active),
+            "paths": self._paths(codes.mu),
+            "baselines": {} if train is None else self._baselines(train, skip + active),
             "latent": self._latent(codes.mu, per_image, mean_kl, active),
             "people": self._people(codes.mu, notes),
         }
@@ -133,14 +136,34 @@ class Evaluator:
         result["psnr_pooled"] = {"value": decibels["value"], "low": decibels["high"], "high": decibels["low"]}
         return result
 
+    def _paths(self, mu: Floats) -> dict[str, Any]:
+        """The reconstruction metrics of the skeleton alone and of the networks alone; nothing without a skeleton."""
+        model = self.model
+        if model.skeleton is None:
+            return {}
+        scores, learned = mu[:, : model.skeleton_dim], mu[:, model.skeleton_dim :]
+        skeleton = model.skeleton
+        columns = {
+            "skeleton": self.compare(
+                lambda _, s: skeleton.image(s).clamp(-1, 1), scores, activity="decoding the skeleton"
+            ),
+            "deep": self.compare(lambda _, z: model.decoder(z), learned, activity="decoding without the skeleton"),
+        }
+        return {name: self.summarize(values) for name, values in columns.items()}
+
     def _baselines(self, train: Pixels, active: int) -> dict[str, Any]:
-        """The reconstruction metrics of the mean training image and of PCAs of the training pixels."""
+        """The reconstruction metrics of the mean training image and of PCAs of the training pixels.
+
+        Args:
+            train: The training crops.
+            active: Active dimensions of a code.
+        """
         mean = as_images(torch.from_numpy(mean_image(train) * 255).permute(2, 0, 1)).to(device_of(self.model))
         result: dict[str, Any] = {
             "mean_image": self.summarize(self.compare(lambda x: mean.expand_as(x), activity="mean image"))
         }
-        pca = fit_pixel_pca(train, self.model.latent_dim, self.seed, self.progress)
-        for name, components in (("pca_latent_dim", self.model.latent_dim), ("pca_active_units", active)):
+        pca = fit_pixel_pca(train, self.model.code_dim, self.seed, self.progress)
+        for name, components in (("pca_code_dim", self.model.code_dim), ("pca_active_units", active)):
             count = min(components, len(pca.components))
             columns = self.compare(lambda x, count=count: pca.reconstruct(x, count), activity=f"PCA of {count}")
             result[name] = {"components": count, "fitted_on": pca.fitted_on, **self.summarize(columns)}

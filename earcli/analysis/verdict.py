@@ -61,6 +61,7 @@ def metric_rows(metrics: Mapping[str, Any], targets: Targets) -> list[MetricRow]
     """
     return [
         *_reconstruction_rows(metrics["reconstruction"], targets),
+        *_path_rows(metrics["paths"]),
         *_baseline_rows(metrics["reconstruction"], metrics["baselines"]),
         *_latent_rows(metrics["latent"], targets),
         *_people_rows(metrics["people"]),
@@ -100,10 +101,24 @@ def _reconstruction_rows(values: Mapping[str, Any], targets: Targets) -> list[Me
     ]
 
 
+def _path_rows(paths: Mapping[str, Any]) -> list[MetricRow]:
+    names = {"skeleton": "skeleton alone, dB", "deep": "networks alone, dB"}
+    return [
+        MetricRow(
+            "reconstruction",
+            f"psnr_{key}",
+            names[key],
+            format(values["psnr"]["value"], ".2f"),
+            format_interval(values["psnr"]["low"], values["psnr"]["high"], ".2f"),
+        )
+        for key, values in paths.items()
+    ]
+
+
 def _baseline_rows(values: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[MetricRow]:
     rows: list[MetricRow] = []
     for key, result in baselines.items():
-        if key == "pca_active_units" and result["components"] == baselines["pca_latent_dim"]["components"]:
+        if key == "pca_active_units" and result["components"] == baselines["pca_code_dim"]["components"]:
             continue  # the same PCA twice
         name = "mean training image, dB" if key == "mean_image" else f"PCA of {result['components']}, dB"
         psnr = result["psnr"]

@@ -16,7 +16,7 @@ from earcli.data.cache import Progress
 
 Floats = NDArray[np.float32]
 Encoder = Callable[[Floats], Floats]
-"""From images (B, 3, S, S) in [-1, 1] to posterior means (B, latent_dim)."""
+"""From images (B, 3, S, S) in [-1, 1] to posterior means (B, code_dim)."""
 ROUNDS = 6
 MIN_RUNS = 3
 WARM_UP_SECONDS = 0.2
@@ -54,7 +54,7 @@ class Worker:
         self.pool.shutdown()
 
     def encode(self, images: Floats) -> Floats:
-        """The posterior means (B, latent_dim) of images (B, 3, S, S) in [-1, 1]."""
+        """The posterior means (B, code_dim) of images (B, 3, S, S) in [-1, 1]."""
         return self.pool.submit(_encode, images).result()
 
     def time(self, images: Floats, seconds: float) -> list[float]:
@@ -104,7 +104,7 @@ def torch_encoder(checkpoint: Path, threads: int, *, compiled: bool) -> Encoder:
 
     torch.set_num_threads(threads)
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # warns about missing CUDA, unused here
-    encoder = EarVAE.load_from_checkpoint(checkpoint).encoder
+    encoder = EarVAE.load_from_checkpoint(checkpoint).posterior
     # compiled again for each batch size, which may need other code
     run = torch.compile(encoder, dynamic=False) if compiled else encoder
 

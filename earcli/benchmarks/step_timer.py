@@ -130,6 +130,7 @@ class StepTimer:
             "gradients": count_bytes(p for p in module.model.parameters() if p.requires_grad),
             "optimizer": count_bytes(value for value in state if isinstance(value, Tensor)),
             "average": count_bytes(module.average.parameters()) if module.average is not None else 0,
+            "skeleton": count_bytes(module.model.skeleton.buffers()) if module.model.skeleton is not None else 0,
             "VGG16": count_bytes(module.objective.buffers()),
         }
 

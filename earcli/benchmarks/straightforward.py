@@ -58,14 +58,21 @@ class NaiveStep:
 
     def _loss(self, images: Tensor, generator: torch.Generator) -> Tensor:
         output = self.model(images, generator)
-        terms = self._image_terms(output.reconstruction, images)
-        mu, logvar = output.posterior
+        terms = self._pixel_terms(output.reconstruction, images)
+        if self.vgg is not None and self.weights["perceptual"]:
+            pairs = zip(_features(self.vgg, output.reconstruction), _features(self.vgg, images), strict=True)
+            terms["perceptual"] = torch.stack([F.l1_loss(a, b) for a, b in pairs]).mean()
+        skip = self.model.skeleton_dim
+        mu, logvar = (value[:, skip:] for value in output.posterior)
         terms["kl"] = (0.5 * (mu**2 + logvar.exp() - 1 - logvar)).sum(1).mean() / mu.shape[1]
         if self.weights["contrastive"]:
-            terms["contrastive"] = _nt_xent(output.z, output.posterior.sample(generator))
-        return torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
+            terms["contrastive"] = _nt_xent(output.z[:, skip:], output.posterior.sample(generator)[:, skip:])
+        weighted = [self.weights[name] * value for name, value in terms.items()]
+        if skip:
+            weighted += [self.weights[name] * value for name, value in self._pixel_terms(output.deep, images).items()]
+        return torch.stack(weighted).sum()
 
-    def _image_terms(self, reconstruction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def _pixel_terms(self, reconstruction: Tensor, target: Tensor) -> dict[str, Tensor]:
         terms = {"l1": F.l1_loss(reconstruction, target)}
         if self.weights["ssim_loss"]:
             ssim = structural_similarity_index_measure((reconstruction + 1) / 2, (target + 1) / 2, data_range=1.0)
@@ -79,9 +86,6 @@ class NaiveStep:
             offset = (torch.arange(side, device=target.device) + 0.5) / side - 0.5
             mask = torch.exp(-(offset[:, None] ** 2 + offset**2) / (2 * CENTER_SIGMA**2))
             terms["center"] = (mask * (reconstruction - target).abs()).sum() / (3 * mask.sum() * len(target))
-        if self.vgg is not None and self.weights["perceptual"]:
-            pairs = zip(_features(self.vgg, reconstruction), _features(self.vgg, target), strict=True)
-            terms["perceptual"] = torch.stack([F.l1_loss(a, b) for a, b in pairs]).mean()
         return terms
 
 

@@ -92,7 +92,10 @@ class Checkpoint:
             raise CheckpointError(
                 f"{path} is a {own}'s checkpoint, expected a {kind}'s. Give one that {COMMANDS[kind]} wrote."
             )
-        return cls(path, own, read_config(CONFIGS[own], content["hyper_parameters"], path), content)
+        values = content["hyper_parameters"]
+        if own == "teacher":  # teachers of earlier versions have no skeleton
+            values = {"skeleton_dim": 0, **values}
+        return cls(path, own, read_config(CONFIGS[own], values, path), content)
 
     @property
     def run(self) -> RunFolder | None:

@@ -163,7 +163,12 @@ class FinetuneConfig(
         assert self.latent_dim is not None
         assert self.teacher_size is not None
         assert self.resnet_version is not None
-        return TrainConfig(latent_dim=self.latent_dim, image_size=self.teacher_size, resnet_version=self.resnet_version)
+        return TrainConfig(
+            latent_dim=self.latent_dim,
+            image_size=self.teacher_size,
+            resnet_version=self.resnet_version,
+            skeleton_dim=0,  # detectors use the networks alone
+        )
 
     @property
     def side(self) -> int:

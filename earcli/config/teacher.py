@@ -21,7 +21,13 @@ class ModelConfig:
 
     TITLE: ClassVar[str] = "Model"
     image_size: int = knob(128, "Side of the square input in pixels, a multiple of 32.", image_side)
-    latent_dim: int = knob(1024, "Dimensions of the latent space.", between(1, 65536))
+    latent_dim: int = knob(1024, "Learned dimensions of the latent space.", between(1, 65536))
+    skeleton_dim: int = knob(
+        1024,
+        "Dimensions of the latent space that are fixed before training: principal components of the training pixels, "
+        "which make reconstructions sharp. 0 has none.",
+        between(0, 8192),
+    )
     resnet_version: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = knob(
         "resnet50", "Backbone of the encoder."
     )
@@ -53,9 +59,11 @@ class AnnealingConfig:
     TITLE: ClassVar[str] = "KL annealing"
     kl_weight: float = knob(0.01, "Final weight of the KL term (per latent dimension).", at_least(0))
     kl_anneal_strategy: Literal["threshold", "epoch"] = knob(
-        "threshold", "When the ramp starts: once validation PSNR reaches the threshold, or at step 0."
+        "threshold", "When the ramp starts: once the networks reach the PSNR threshold, or at step 0."
     )
-    kl_anneal_threshold_psnr: float = knob(24.0, "Validation PSNR in dB at which the ramp starts.", above(0))
+    kl_anneal_threshold_psnr: float = knob(
+        24.0, "Validation PSNR in dB of the networks alone, without the skeleton, at which the ramp starts.", above(0)
+    )
     kl_anneal_epochs: int = knob(10, "Length of the ramp in epochs; 0 starts at the final weight.", at_least(0))
 
 
@@ -156,7 +164,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "full": {},
     "small": {
         "image_size": 64,
-        "latent_dim": 256,
+        "latent_dim": 64,
+        "skeleton_dim": 192,
         "resnet_version": "resnet18",
         "weights": "none",
         "perceptual_weights": "none",
@@ -170,6 +179,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
         "image_size": 64,
         "latent_dim": 64,
+        "skeleton_dim": 64,
         "resnet_version": "resnet18",
         "weights": "none",
         "perceptual_weights": "none",

@@ -8,13 +8,12 @@ from typing import Any, Literal
 from earcli.errors import ExportError
 from earcli.exporting.metadata import ExportMetadata
 from earcli.exporting.onnx import write_onnx
-from earcli.exporting.parity import TOLERANCES, Parity, check_parity, measure_parity
+from earcli.exporting.parity import TOLERANCES, Decode, Parity, check_parity, measure_parity
 from earcli.exporting.parts import Part
 from earcli.exporting.runtime import Floats, OnnxModel, Runner
 from earcli.exporting.safetensors_folder import FILE_NAMES, open_folder, write_folder
 from earcli.exporting.torch_export import open_archive, write_archive
 from earcli.files import atomic_folder, atomic_write
-from earcli.models.decoder import EarDecoder
 from earcli.untrusted.files import read_bounded
 
 Format = Literal["onnx", "pt2", "safetensors"]
@@ -29,7 +28,7 @@ def export_part(
     opset: int = 20,
     parity_inputs: Floats,
     calibration_inputs: Floats | None = None,
-    decoder: EarDecoder | None = None,
+    decode: Decode | None = None,
 ) -> Parity:
     """Writes a part, compares it with the model on real inputs, and moves it to its path only if they agree.
 
@@ -41,7 +40,7 @@ def export_part(
         opset: Of an ONNX file.
         parity_inputs: Inputs of the part to compare on (N, ...), N a multiple of 10.
         calibration_inputs: Inputs of the part that int8 is calibrated on (M, ...).
-        decoder: The teacher's, to measure the PSNR between reconstructions; None for a detector.
+        decode: The teacher's, to measure the PSNR between reconstructions; None for a detector.
 
     Raises:
         ExportError: The export computes something else than the model, or cannot be made; nothing is left behind.
@@ -60,7 +59,7 @@ def export_part(
         else:
             write_folder(part, path, metadata)
             runner = open_folder(part, path)
-        parity = measure_parity(part, runner, parity_inputs, decoder)
+        parity = measure_parity(part, runner, parity_inputs, decode)
         check_parity(parity, TOLERANCES[metadata.precision], output.name)
     return parity
 

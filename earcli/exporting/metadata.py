@@ -13,7 +13,7 @@ from earcli.errors import CheckpointError
 if TYPE_CHECKING:
     from earcli.checkpoints.checkpoint import Checkpoint
 
-INTEGERS = ("image_size", "latent_dim")
+INTEGERS = ("image_size", "latent_dim", "skeleton_dim")
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,13 @@ class ExportMetadata:
         part: encoder, decoder, vae, features or detector.
         precision: fp32, fp16 or int8.
         image_size: Side of the square images in pixels.
-        latent_dim: Dimensions of the latent space.
+        latent_dim: Learned dimensions of the latent space.
         resnet_version: The trunk, such as resnet50.
         fingerprint: Of the weights; see `earcli.checkpoints.weights.fingerprint`.
         run: NAME/version_N of the training run; empty if the checkpoint lies in no run folder.
         checkpoint: The file name of the checkpoint.
         points: The names of a detector's landmarks, separated by commas.
+        skeleton_dim: Components of the skeleton; a code has skeleton_dim + latent_dim dimensions.
     """
 
     part: str
@@ -41,6 +42,7 @@ class ExportMetadata:
     run: str
     checkpoint: str
     points: str = ""
+    skeleton_dim: int = 0
     ear_version: str = __version__
     value_range: str = "-1 to 1: pixel / 127.5 - 1"
     channel_order: str = "RGB, (batch, channel, row, column)"
@@ -64,6 +66,7 @@ class ExportMetadata:
             run="/".join(run.path.parts[-2:]) if run else "",
             checkpoint=checkpoint.path.name,
             points=points,
+            skeleton_dim=teacher.skeleton_dim,
         )
 
     def to_text(self) -> dict[str, str]:
@@ -87,7 +90,7 @@ class ExportMetadata:
         """
         known: dict[str, Any] = {key: values[key] for key in cls.__dataclass_fields__ if key in values}
         try:
-            known.update({key: int(known[key]) for key in INTEGERS})
+            known.update({key: int(known[key]) for key in INTEGERS if key in known})
             metadata = cls(**known)
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(

@@ -1,7 +1,7 @@
 """The comparison of an exported file with its checkpoint."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,9 +13,10 @@ from earcli.exporting.parts import Part
 from earcli.exporting.runtime import Floats, Runner
 from earcli.exporting.torch_export import module_runner
 from earcli.metrics.image import psnr, to_unit
-from earcli.models.decoder import EarDecoder
 
 BATCH_SIZES = (1, 2, 5)
+Decode = Callable[[torch.Tensor], torch.Tensor]
+"""From codes (B, code_dim) to images (B, 3, S, S) in [-1, 1]."""
 
 
 class Tolerance(NamedTuple):
@@ -69,14 +70,14 @@ class Parity:
         return {"outputs": outputs, "psnr_db": psnr_db, "images": self.images, "batches": list(BATCH_SIZES)}
 
 
-def measure_parity(part: Part, runner: Runner, inputs: Floats, decoder: EarDecoder | None = None) -> Parity:
+def measure_parity(part: Part, runner: Runner, inputs: Floats, decode: Decode | None = None) -> Parity:
     """Compares an export with the part that it was made from.
 
     Args:
         part: The reference.
         runner: The export.
         inputs: Inputs of the part (N, ...); N is a multiple of 10, so that every batch size covers all of them.
-        decoder: Decodes posterior means to the images whose PSNR is measured; None to measure none.
+        decode: Decodes posterior means to the images whose PSNR is measured; None to measure none.
     """
     reference = module_runner(part.module)
     outputs: dict[str, list[Floats]] = {name: [] for name in part.outputs}
@@ -90,7 +91,7 @@ def measure_parity(part: Part, runner: Runner, inputs: Floats, decoder: EarDecod
                 references[name].append(expected[name])
     pairs = {name: (np.concatenate(outputs[name]), np.concatenate(references[name])) for name in part.outputs}
     errors = {name: compare_outputs(a, b) for name, (a, b) in pairs.items()}
-    return Parity(errors, _reconstruction_psnr(pairs, decoder), len(inputs))
+    return Parity(errors, _reconstruction_psnr(pairs, decode), len(inputs))
 
 
 def compare_outputs(a: Floats, b: Floats) -> OutputError:
@@ -108,12 +109,12 @@ def compare_outputs(a: Floats, b: Floats) -> OutputError:
     return OutputError(max_abs, max_abs / max(float(np.abs(b).max()), tiny), float(cosine.min()))
 
 
-def _reconstruction_psnr(pairs: Mapping[str, tuple[Floats, Floats]], decoder: EarDecoder | None) -> float | None:
+def _reconstruction_psnr(pairs: Mapping[str, tuple[Floats, Floats]], decode: Decode | None) -> float | None:
     with torch.inference_mode():
         if "reconstruction" in pairs:
             a, b = (torch.from_numpy(value) for value in pairs["reconstruction"])
-        elif "mu" in pairs and decoder is not None:
-            a, b = (decoder(torch.from_numpy(value)) for value in pairs["mu"])
+        elif "mu" in pairs and decode is not None:
+            a, b = (decode(torch.from_numpy(value)) for value in pairs["mu"])
         else:
             return None
         return float(psnr(to_unit(a), to_unit(b)).min())

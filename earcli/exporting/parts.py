@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from earcli.models.detector import EarDetector
-from earcli.models.vae import EarVAE
+from earcli.models.vae import EarVAE, decode_code, encode_images
 
 PartName = Literal["encoder", "decoder", "vae", "features", "detector"]
 
@@ -16,33 +16,38 @@ class _Encoder(nn.Module):
     # the attributes have the names of EarVAE's, and so the weights do
     def __init__(self, model: EarVAE) -> None:
         super().__init__()
-        self.encoder = model.encoder
+        self.encoder, self.skeleton = model.encoder, model.skeleton
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        mu, logvar = self.encoder(images)
+        mu, logvar = encode_images(self.encoder, self.skeleton, images)
         return {"mu": mu, "logvar": logvar}
 
 
 class _Decoder(nn.Module):
     def __init__(self, model: EarVAE) -> None:
         super().__init__()
-        self.decoder = model.decoder
+        self.decoder, self.skeleton = model.decoder, model.skeleton
 
     def forward(self, z: Tensor) -> dict[str, Tensor]:
-        return {"reconstruction": self.decoder(z)}
+        return {"reconstruction": decode_code(self.decoder, self.skeleton, z)[0]}
 
 
 class _VAE(nn.Module):
     def __init__(self, model: EarVAE) -> None:
         super().__init__()
-        self.encoder, self.decoder = model.encoder, model.decoder
+        self.encoder, self.decoder, self.skeleton = model.encoder, model.decoder, model.skeleton
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        mu, logvar = self.encoder(images)
-        return {"reconstruction": self.decoder(mu), "mu": mu, "logvar": logvar}
+        mu, logvar = encode_images(self.encoder, self.skeleton, images)
+        reconstruction, _ = decode_code(self.decoder, self.skeleton, mu)
+        return {"reconstruction": reconstruction, "mu": mu, "logvar": logvar}
 
 
-class _Features(_Encoder):
+class _Features(nn.Module):
+    def __init__(self, model: EarVAE) -> None:
+        super().__init__()
+        self.encoder = model.encoder
+
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         return self.encoder.extract_features(images)
 
@@ -64,7 +69,7 @@ class Part:
     Attributes:
         name: encoder, decoder, vae, features or detector.
         module: In eval mode, without gradients; maps one tensor to tensors by name, deterministically.
-        input: The name of its input: `images` (B, 3, S, S) in [-1, 1], or `z` (B, latent_dim).
+        input: The name of its input: `images` (B, 3, S, S) in [-1, 1], or `z` (B, code_dim).
         example: An input of batch size 2.
         outputs: The names of its outputs, in order.
     """
@@ -82,10 +87,10 @@ def make_part(model: EarVAE, name: PartName) -> Part:
     >>> make_part(EarVAE(8, 64, "resnet18"), "encoder").outputs
     ('mu', 'logvar')
     """
-    modules: dict[PartName, type[_Encoder | _Decoder | _VAE]]
+    modules: dict[PartName, type[_Encoder | _Decoder | _VAE | _Features]]
     modules = {"encoder": _Encoder, "decoder": _Decoder, "vae": _VAE, "features": _Features}
     if name == "decoder":
-        return _make(name, modules[name](model), "z", (model.latent_dim,))
+        return _make(name, modules[name](model), "z", (model.code_dim,))
     return _make(name, modules[name](model), "images", (3, model.image_size, model.image_size))
 
 

@@ -68,7 +68,7 @@ def _model_card(part: str, metadata: ExportMetadata, name: str, count: int) -> s
         channels=metadata.channel_order,
         value_range=metadata.value_range,
         resize=metadata.resize,
-        latent=metadata.latent_dim,
+        latent=metadata.skeleton_dim + metadata.latent_dim,
         trunk=metadata.resnet_version,
         count=count,
         weights=WEIGHTS_NAME,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from earcli.config.teacher import TrainConfig
 from earcli.models.decoder import EarDecoder
 from earcli.models.encoder import EarEncoder, Posterior
+from earcli.models.skeleton import Skeleton
 
 
 class VAEOutput(NamedTuple):
@@ -17,22 +18,30 @@ class VAEOutput(NamedTuple):
     Attributes:
         reconstruction: (B, 3, S, S) in [-1, 1], decoded from `z`.
         posterior: q(z|x).
-        z: (B, latent_dim).
+        z: (B, code_dim).
+        deep: What the networks decode without the skeleton, (B, 3, S, S) in [-1, 1].
     """
 
     reconstruction: Tensor
     posterior: Posterior
     z: Tensor
+    deep: Tensor
 
 
 class EarVAE(nn.Module):
-    """A ResNet variational autoencoder. Images are (B, 3, S, S) in [-1, 1], S = image_size.
+    """A ResNet variational autoencoder with a skeleton. Images are (B, 3, S, S) in [-1, 1], S = image_size.
+
+    A code has code_dim = skeleton_dim + latent_dim dimensions: the whitened scores of the skeleton, which are linear in
+    the pixels, and what the encoder learns. The decoder makes a whole ear of the learned dimensions alone, the deep
+    image. The reconstruction is the skeleton's image plus what the deep image has beyond the skeleton's components, so
+    each part adds what the other lacks.
 
     Args:
-        latent_dim: Dimensions of the latent space.
+        latent_dim: Learned dimensions of the latent space.
         image_size: Side S in pixels, a multiple of 32 from 64 to 256.
         resnet_version: The encoder's backbone, `resnet18` to `resnet152`.
         freeze_layers: See `EarEncoder`.
+        skeleton_dim: Components of the skeleton; 0 has none.
 
     >>> model = EarVAE(latent_dim=8, image_size=64, resnet_version="resnet18").eval()
     >>> model(torch.zeros(2, 3, 64, 64)).reconstruction.shape
@@ -45,38 +54,50 @@ class EarVAE(nn.Module):
         image_size: int = 128,
         resnet_version: str = "resnet50",
         freeze_layers: int = 0,
+        skeleton_dim: int = 0,
     ) -> None:
         super().__init__()
-        self.latent_dim = latent_dim
+        self.latent_dim, self.skeleton_dim = latent_dim, skeleton_dim
         self.image_size = image_size
         self.encoder = EarEncoder(latent_dim, image_size, resnet_version, freeze_layers)
         self.decoder = EarDecoder(latent_dim, image_size, self.encoder.width)
+        self.skeleton = Skeleton(skeleton_dim, image_size) if skeleton_dim else None
+
+    @property
+    def code_dim(self) -> int:
+        """Dimensions of a code, skeleton_dim + latent_dim."""
+        return self.skeleton_dim + self.latent_dim
 
     def forward(self, images: Tensor, generator: torch.Generator | None = None) -> VAEOutput:
         """Decodes a sample of the posterior in training mode, the posterior mean in eval mode."""
-        posterior = self.encoder(images)
+        posterior = self.posterior(images)
         z = posterior.sample(generator) if self.training else posterior.mu
-        return VAEOutput(self.decoder(z), posterior, z)
+        reconstruction, deep = decode_code(self.decoder, self.skeleton, z)
+        return VAEOutput(reconstruction, posterior, z, deep)
+
+    def posterior(self, images: Tensor) -> Posterior:
+        """q(z|x) over code_dim dimensions; images (B, 3, S, S)."""
+        return encode_images(self.encoder, self.skeleton, images)
 
     def encode(self, images: Tensor) -> Tensor:
-        """The posterior mean, (B, latent_dim)."""
-        mu: Tensor = self.encoder(images).mu
-        return mu
+        """The posterior mean, (B, code_dim)."""
+        return self.posterior(images).mu
 
     def decode(self, z: Tensor) -> Tensor:
-        """The images of z (B, latent_dim), (B, 3, S, S) in [-1, 1]."""
-        images: Tensor = self.decoder(z)
-        return images
+        """The images of z (B, code_dim), (B, 3, S, S) in [-1, 1]; not clamped in training mode."""
+        return decode_code(self.decoder, self.skeleton, z)[0]
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Images of `count` samples of the prior N(0, I); `generator` must be on the model's device."""
         device = self.decoder.expand.weight.device
-        return self.decode(torch.randn(count, self.latent_dim, generator=generator, device=device))
+        return self.decode(torch.randn(count, self.code_dim, generator=generator, device=device))
 
     @classmethod
     def untrained(cls, config: TrainConfig) -> Self:
         """The model that a configuration describes, with random weights."""
-        return cls(config.latent_dim, config.image_size, config.resnet_version, config.freeze_layers)
+        return cls(
+            config.latent_dim, config.image_size, config.resnet_version, config.freeze_layers, config.skeleton_dim
+        )
 
     @classmethod
     def load_from_checkpoint(cls, path: str | Path) -> "EarVAE":
@@ -99,3 +120,28 @@ class EarVAE(nn.Module):
         from earcli.checkpoints.safetensors_folder import load_teacher  # which imports this module
 
         return load_teacher(Path(folder))
+
+
+def encode_images(encoder: EarEncoder, skeleton: Skeleton | None, images: Tensor) -> Posterior:
+    """The posterior of images (B, 3, S, S): the skeleton's dimensions first, then those of the encoder."""
+    learned: Posterior = encoder(images)
+    if skeleton is None:
+        return learned
+    scores = skeleton.scores(images)
+    logvar = torch.cat([skeleton.logvar.expand_as(scores), learned.logvar], 1)
+    return Posterior(torch.cat([scores, learned.mu], 1), logvar)
+
+
+def decode_code(decoder: EarDecoder, skeleton: Skeleton | None, z: Tensor) -> tuple[Tensor, Tensor]:
+    """The reconstruction and the deep image of codes, (B, 3, S, S) each.
+
+    The reconstruction is in [-1, 1] in eval mode; in training mode it is not clamped, so that every pixel has a
+    gradient.
+    """
+    if skeleton is None:
+        deep: Tensor = decoder(z)
+        return deep, deep
+    scores, learned = z[:, : len(skeleton.deviations)], z[:, len(skeleton.deviations) :]
+    deep = decoder(learned)
+    images = skeleton.image(scores) + skeleton.complement(deep)
+    return (images if skeleton.training else images.clamp(-1, 1)), deep

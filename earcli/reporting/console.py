@@ -34,6 +34,7 @@ TEACHER_COLUMNS = (
     Column("val/loss", "val loss", ".4f", 60),
     Column("val/psnr", "PSNR dB", ".2f"),
     Column("val/ssim", "SSIM", ".3f"),
+    Column("val/psnr_deep", "deep dB", ".2f", 110),
     Column("kl_weight", "KL weight", ".5f", 50),
     Column("val/kl_nats", "KL nats", ".1f", 70),
     Column("val/active_units", "active", "d", 80),

@@ -119,7 +119,7 @@ def _export_encoder(
             paths[name],
             parity_inputs=inputs.parity,
             calibration_inputs=inputs.calibration,
-            decoder=inputs.decoder,
+            decode=inputs.decode,
         )
     return paths
 

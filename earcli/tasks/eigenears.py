@@ -18,7 +18,7 @@ FIRST = 5
 
 @dataclass(frozen=True)
 class EigenearsComponent:
-    """One principal component of the latent space.
+    """One principal component of the learned latent space.
 
     Attributes:
         number: 1 for the component with the largest variance.
@@ -45,7 +45,7 @@ class EigenearsResult:
 
     Attributes:
         output: Folder of the results, with `eigenears.npz`, `eigenears.json` and images.
-        components: The principal components of the latent space.
+        components: The principal components of the learned latent space.
         notes: Sentences on what stands out.
         teacher: The checkpoint.
         manifest: The manifest of the ears.
@@ -190,7 +190,7 @@ def _analyze(
     from earcli.synthetic.anatomy import LIGHT_FACTORS
     from earcli.synthetic.dataset import read_factors
 
-    codes = posterior_means(model, crops.pixels, batch_size, reporter.progress)
+    codes = posterior_means(model, crops.pixels, batch_size, reporter.progress)[:, model.skeleton_dim :]
     space = fit_eigenears(codes, components)
     factors = read_factors(crops.manifest.root, crops.manifest.paths)
     light = measure_light(crops.pixels) | {name: factors[name] for name in LIGHT_FACTORS if factors}

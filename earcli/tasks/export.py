@@ -112,7 +112,7 @@ def export(
         opset=opset,
         parity_inputs=inputs.parity,
         calibration_inputs=inputs.calibration,
-        decoder=inputs.decoder,
+        decode=inputs.decode,
     )
     record = record_parity(_parity_path(source, path), path, format=format, metadata=metadata, parity=parity)
     return ExportResult(path=path, record=record, **{name: record[name] for name in FIGURES})

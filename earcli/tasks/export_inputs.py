@@ -11,10 +11,10 @@ from earcli.data.decoding import sample_crops
 from earcli.data.labels import read_labels
 from earcli.data.manifest import Manifest
 from earcli.data.views import expand_boxes
+from earcli.exporting.parity import Decode
 from earcli.exporting.parts import Part, PartName, detector_part, make_part
 from earcli.exporting.runtime import Floats, to_images
 from earcli.exporting.torch_export import module_runner
-from earcli.models.decoder import EarDecoder
 from earcli.models.vae import EarVAE
 from earcli.tasks.inputs import training_set, validation_set
 
@@ -30,13 +30,13 @@ class ExportInputs:
         part: The part.
         parity: Inputs of the part to compare on (20, ...).
         calibration: Inputs of the part that int8 is calibrated on (128, ...), or None.
-        decoder: The teacher's; None for a detector.
+        decode: The teacher's; None for a detector.
     """
 
     part: Part
     parity: Floats
     calibration: Floats | None = None
-    decoder: EarDecoder | None = None
+    decode: Decode | None = None
 
 
 def prepare_export(
@@ -76,13 +76,13 @@ def prepare_export(
 
     parity = read_inputs(validation_set(checkpoint, manifest, root_dir), PARITY_COUNT)
     if not calibrate:
-        return ExportInputs(chosen, parity, decoder=model.decoder)
+        return ExportInputs(chosen, parity, decode=model.decode)
     calibration = read_inputs(training_set(checkpoint, manifest, root_dir, "manifest"), CALIBRATION_COUNT)
-    return ExportInputs(chosen, parity, calibration, model.decoder)
+    return ExportInputs(chosen, parity, calibration, model.decode)
 
 
 def _as_inputs(part: Part, model: EarVAE, images: Floats) -> Floats:
-    """The inputs of a part for images (N, 3, S, S): the images themselves, or their posterior means (N, latent_dim)."""
+    """The inputs of a part for images (N, 3, S, S): the images themselves, or their posterior means (N, code_dim)."""
     if part.input == "images":
         return images
     encode = module_runner(make_part(model, "encoder").module)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from earcli.checkpoints.checkpoint import Checkpoint
     from earcli.checkpoints.runs import RunFolder
     from earcli.data.cache import Crops
+    from earcli.models.skeleton import SkeletonBasis
 
 
 @dataclass(frozen=True)
@@ -92,16 +93,34 @@ def run_teacher(config: TrainConfig, checkpoint: "Checkpoint | None", reporter: 
     reporter.note(f"{len(train_crops)} training ears, {len(val_crops)} validation ears; precision {config.precision}")
     if vgg is None:
         reporter.note("the perceptual term is off")
-    run, module = train_teacher(config, train_crops, val_crops, Pretrained(trunk, vgg), reporter, checkpoint)
+    skeleton = None if checkpoint else _skeleton(config, train_crops, reporter)
+    pretrained = Pretrained(trunk, vgg, skeleton)
+    run, module = train_teacher(config, train_crops, val_crops, pretrained, reporter, checkpoint)
     metrics = {**module.record, **_baseline(train_crops, val_crops)}
     notes = []
     if module.anneal_start is None and config.kl_weight:
         notes.append(
-            f"KL annealing never began: validation PSNR stayed below {config.kl_anneal_threshold_psnr:g} dB, so the "
-            "posterior is far from N(0, I) and samples will be poor. Train longer, or lower "
-            "`kl_anneal_threshold_psnr`."
+            "KL annealing never began: the validation PSNR of the networks alone stayed below "
+            f"{config.kl_anneal_threshold_psnr:g} dB, so the posterior is far from N(0, I) and samples will be poor. "
+            "Train longer, or lower `kl_anneal_threshold_psnr`."
         )
     return finish(run, config, metrics, notes, reporter)
+
+
+def _skeleton(config: TrainConfig, train: "Crops", reporter: Reporter) -> "SkeletonBasis | None":
+    """The skeleton of the training crops, with a note if they have fewer components than the configuration."""
+    from earcli.analysis.skeleton import fit_skeleton
+
+    if not config.skeleton_dim:
+        return None
+    flips = config.augment != "none"
+    basis = fit_skeleton(train.pixels, config.skeleton_dim, flips=flips, seed=config.seed, progress=reporter.progress)
+    count = len(basis.components)
+    if count < config.skeleton_dim:
+        reporter.note(
+            f"the skeleton has {count} of {config.skeleton_dim} components: {len(train)} training ears have no more"
+        )
+    return basis
 
 
 def check_devices(config: AnyRunConfig) -> None:

@@ -3,7 +3,7 @@
 All functions but `world_size` are collective: every rank must call them, in the same order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -49,6 +49,13 @@ class _AllGather(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         # no communication: the gradient is the same on every rank, and DDP divides it by the world size
         return gradient[dist.get_rank()] * world_size()
+
+
+def broadcast_from_rank_0(tensors: Iterable[Tensor]) -> None:
+    """Replaces the values of tensors, in place, by those of rank 0."""
+    if world_size() > 1:
+        for tensor in tensors:
+            dist.broadcast(tensor, 0)
 
 
 def sum_across_ranks(number: int, device: torch.device) -> int:

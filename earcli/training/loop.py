@@ -19,6 +19,7 @@ from earcli.data.batches import PixelDataset, count_full_batches, crop_dataset
 from earcli.data.cache import Crops, Skipped
 from earcli.errors import ConfigError, TrainingError, is_out_of_memory
 from earcli.models.detector import EarDetector
+from earcli.models.skeleton import SkeletonBasis
 from earcli.reporting.reporter import Reporter
 from earcli.training.batch_size import find_largest_batch
 from earcli.training.callbacks import GracefulStop, RunRecorder
@@ -40,15 +41,17 @@ Build = Callable[[Config, int], tuple[Module, PixelDataModule]]
 
 @dataclass(frozen=True)
 class Pretrained:
-    """State dicts that training starts from.
+    """What training starts from: state dicts, and the fitted skeleton.
 
     Attributes:
         backbone: Of a torchvision ResNet; None starts from random weights.
         vgg: Of the VGG16 of the perceptual term; None omits the term.
+        skeleton: The basis of the skeleton; None leaves it empty, to be filled from a checkpoint.
     """
 
     backbone: dict[str, Tensor] | None
     vgg: dict[str, Tensor] | None
+    skeleton: SkeletonBasis | None = None
 
 
 def train_teacher(
@@ -80,7 +83,7 @@ def train_teacher(
     def build(config: TrainConfig, world_size: int) -> tuple[TeacherModule, PixelDataModule]:
         length = count_full_batches(len(train), config.batch_size * world_size)
         steps = math.ceil(length / config.accumulate)
-        module = TeacherModule(config, steps, pretrained.backbone, pretrained.vgg, val)
+        module = TeacherModule(config, steps, pretrained.backbone, pretrained.vgg, pretrained.skeleton, val)
         apply_switches(module.model, config)
         return module, PixelDataModule(crop_dataset(train), crop_dataset(val), config.batch_size, config.seed, length)
 

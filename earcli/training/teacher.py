@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,15 +15,16 @@ from earcli.data.augmentation import STRENGTHS, augment
 from earcli.data.batches import Batch, as_images, as_pixels, evenly_spaced
 from earcli.data.cache import Crops
 from earcli.losses.latent import kl_nats, nt_xent
-from earcli.losses.objective import TERMS, Objective
+from earcli.losses.objective import TERMS, Losses, Objective
 from earcli.losses.perceptual import PerceptualLoss
 from earcli.metrics.image import mse, psnr, psnr_from_mse, ssim, to_unit
 from earcli.metrics.latent import active_units
 from earcli.models.encoder import Posterior
-from earcli.models.vae import EarVAE
+from earcli.models.skeleton import SkeletonBasis
+from earcli.models.vae import EarVAE, VAEOutput
 from earcli.reporting.plots import image_rows
 from earcli.training.annealing import Annealing
-from earcli.training.distributed import all_gather_rows, sum_across_ranks, world_size
+from earcli.training.distributed import all_gather_rows, broadcast_from_rank_0, sum_across_ranks, world_size
 from earcli.training.health import collapse_warning
 from earcli.training.module import SAMPLE_COUNT, TRAIN_STREAM, VAL_STREAM, EarModule
 
@@ -39,11 +40,12 @@ class TeacherModule(EarModule):
         steps_per_epoch: Optimizer steps.
         backbone: State dict of a torchvision ResNet to start from; None starts from random weights.
         vgg: State dict of the VGG16 of the perceptual term; None omits the term.
+        skeleton: The basis of the model's skeleton; None leaves it empty, to be filled from a checkpoint.
         val: The validation set, for `sample_grid`.
     """
 
     SAMPLES_FOLDER = "reconstructions"
-    EPOCH_MEANS = ("loss", *TERMS, "psnr", "mse", "ssim", "kl_nats")
+    EPOCH_MEANS = ("loss", *TERMS, "deep", "psnr", "psnr_deep", "psnr_skeleton", "mse", "ssim", "kl_nats")
     config: TrainConfig
     model: EarVAE
     average: EarVAE | None
@@ -54,19 +56,21 @@ class TeacherModule(EarModule):
         steps_per_epoch: int,
         backbone: dict[str, Tensor] | None = None,
         vgg: dict[str, Tensor] | None = None,
+        skeleton: SkeletonBasis | None = None,
         val: Crops | None = None,
     ) -> None:
         model = EarVAE.untrained(config)
         if backbone is not None:
             model.encoder.load_backbone(backbone)
+        if skeleton is not None and model.skeleton is not None:
+            model.skeleton.set_basis(skeleton)
         super().__init__(config, model, steps_per_epoch)
         self.val = val
         weights = {f.name: getattr(config, f.name) for f in dataclasses.fields(ObjectiveConfig) if f.type is float}
         self.objective = Objective(None if vgg is None else PerceptualLoss(vgg), **weights)
         # constants, which DDP would otherwise broadcast from rank 0 before every step
-        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(  # type: ignore[no-untyped-call]
-            self, [f"objective.{name}" for name, _ in self.objective.named_buffers()]
-        )
+        constant = [name for name, _ in self.named_buffers() if name.startswith("objective.") or ".skeleton." in name]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, constant)  # type: ignore[no-untyped-call]
         self.annealing = Annealing(
             config.kl_weight,
             config.kl_anneal_strategy,
@@ -93,21 +97,32 @@ class TeacherModule(EarModule):
         output = self.model(target, generator)
         samples, subjects = None, None
         if self.config.contrastive_weight:
-            samples = tuple(all_gather_rows(z, total) for z in (output.z, output.posterior.sample(generator)))
+            pair = (self._learned(z) for z in (output.z, output.posterior.sample(generator)))
+            samples = tuple(all_gather_rows(z, total) for z in pair)
             subjects = all_gather_rows(batch["subject"], total)
-        losses = self.objective(
-            output.reconstruction,
-            target,
-            *output.posterior,
-            kl_weight=self.kl_weight,
-            samples=samples,
-            subjects=subjects,
-        )
+        losses = self._losses(output, target, self.kl_weight, samples, subjects)
         with torch.no_grad():
             quality = psnr(to_unit(output.reconstruction), to_unit(target)).mean()
         self.accumulate({**losses.terms, "psnr": quality}, losses.total)
         loss: Tensor = losses.total
         return loss
+
+    def _losses(self, output: VAEOutput, target: Tensor, kl_weight: float, *contrastive: Any) -> Losses:
+        """The objective on an output; `contrastive` are samples and subjects."""
+        samples, subjects = contrastive or (None, None)
+        return self.objective(  # type: ignore[no-any-return]
+            output.reconstruction,
+            target,
+            *map(self._learned, output.posterior),
+            kl_weight=kl_weight,
+            samples=samples,
+            subjects=subjects,
+            deep=output.deep if self.config.skeleton_dim else None,
+        )
+
+    def _learned(self, codes: Tensor) -> Tensor:
+        """The learned dimensions of codes (B, code_dim), without those of the skeleton."""
+        return codes[:, self.config.skeleton_dim :]
 
     @property
     def kl_weight(self) -> float:
@@ -119,19 +134,24 @@ class TeacherModule(EarModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         target = as_images(batch["pixels"])
         output = self.network(target)
-        losses = self.objective(output.reconstruction, target, *output.posterior, kl_weight=self.config.kl_weight)
+        losses = self._losses(output, target, self.config.kl_weight)
         a, b = to_unit(output.reconstruction), to_unit(target)
-        means = output.posterior.mu
+        means = self._learned(output.posterior.mu)
         values = {
             "loss": losses.total,
             **losses.terms,
             "psnr": psnr(a, b).mean(),
             "mse": mse(a, b).mean(),
             "ssim": ssim(a, b).mean(),
-            "kl_nats": kl_nats(*output.posterior),
+            "kl_nats": kl_nats(*map(self._learned, output.posterior)),
             "mu": means.mean(0),
             "mu_squared": means.square().mean(0),
         }
+        skeleton = cast(EarVAE, self.network).skeleton
+        if skeleton is not None:
+            alone = skeleton.image(output.posterior.mu[:, : self.config.skeleton_dim]).clamp(-1, 1)
+            values["psnr_deep"] = psnr(to_unit(output.deep), b).mean()
+            values["psnr_skeleton"] = psnr(to_unit(alone), b).mean()
         if self.config.contrastive_weight:
             values["contrastive"] = self._contrastive(output.posterior, batch, batch_idx)
         self.add(values, len(target))
@@ -140,7 +160,7 @@ class TeacherModule(EarModule):
         """The contrastive term of the global validation batch."""
         total = sum_across_ranks(len(posterior.mu), self.device)
         generator = self.generator(VAL_STREAM, 0, batch_idx, total)
-        first, second = (all_gather_rows(posterior.sample(generator), total) for _ in range(2))
+        first, second = (all_gather_rows(self._learned(posterior.sample(generator)), total) for _ in range(2))
         return nt_xent(first, second, all_gather_rows(batch["subject"], total))
 
     def finish_record(self) -> None:
@@ -150,7 +170,9 @@ class TeacherModule(EarModule):
         record["val/psnr_pooled"] = float(psnr_from_mse(torch.tensor(record.pop("val/mse"))))
         record["val/active_units"] = active_units((square - mean.square()) * count / max(count - 1, 1))
         record["kl_weight"] = self.kl_weight
-        self.anneal_start = self.annealing.next_state(self.anneal_start, record["val/psnr"], self.global_step)
+        # with a skeleton, the reconstruction passes the threshold before the networks have learned anything
+        learned_psnr = record.get("val/psnr_deep", record["val/psnr"])
+        self.anneal_start = self.annealing.next_state(self.anneal_start, learned_psnr, self.global_step)
 
     def epoch_warnings(self) -> list[str]:
         warning = collapse_warning(self.record, self.config.latent_dim)
@@ -158,6 +180,10 @@ class TeacherModule(EarModule):
         return [warning] if self.collapsed_epochs == COLLAPSED_EPOCHS else []
 
     # -- hooks of Lightning
+
+    def on_fit_start(self) -> None:
+        # each machine may have fitted its own
+        broadcast_from_rank_0([value for name, value in self.named_buffers() if ".skeleton." in name])
 
     def lr_scales(self) -> Mapping[int, float]:
         if self.config.weights == "none":

@@ -10,12 +10,12 @@ from sklearn.metrics import r2_score
 from earcli.analysis.attribution import Attribution, attribute, explained_share, measure_light, verdict_of
 from earcli.analysis.eigenears import fit_eigenears
 from earcli.analysis.encoding import posterior_means
-from earcli.checkpoints.runs import RunFolder
 from earcli.data.cache import load_crops
 from earcli.data.manifest import read_manifest
 from earcli.models.vae import EarVAE
 from earcli.synthetic.anatomy import LIGHT_FACTORS
 from earcli.synthetic.dataset import read_factors
+from earcli.tasks.train import train
 
 Array = np.ndarray
 
@@ -83,13 +83,15 @@ def test_too_few_ears_get_no_verdict_and_what_does_not_vary_no_correlation() -> 
     assert list(found[0].correlations) == ["brightness"]
 
 
-def test_a_teacher_of_drawn_ears_has_a_component_of_light_and_one_of_anatomy(
-    trained: RunFolder, many_ears: Path
-) -> None:
+@pytest.mark.slow
+def test_a_teacher_of_drawn_ears_has_a_component_of_light_and_one_of_anatomy(many_ears: Path, tmp_path: Path) -> None:
     """On 70 ears that it never saw; what was drawn is known from `factors.csv`."""
     manifest = read_manifest(many_ears / "val_teacher.npy")
-    pixels = load_crops(manifest, 64, trained.path.parents[1] / ".cache", 2).pixels
-    codes = posterior_means(EarVAE.load_from_checkpoint(trained.last), pixels)
+    pixels = load_crops(manifest, 64, tmp_path / ".cache", 2).pixels
+    sets = {"train_manifest": many_ears / "train_teacher.npy", "val_manifest": many_ears / "val_teacher.npy"}
+    knobs = {"latent_dim": 16, "skeleton_dim": 0, "batch_size": 4, "contrastive_weight": 0.0, "ema_decay": 0.5}
+    run = train(preset="tiny", epochs=3, precision="32", run_dir=tmp_path, **sets, **knobs)
+    codes = posterior_means(EarVAE.load_from_checkpoint(run.last), pixels)
     factors = read_factors(many_ears, manifest.paths)
     light = measure_light(pixels) | {name: factors[name] for name in LIGHT_FACTORS}
     anatomy = {name: values for name, values in factors.items() if name not in LIGHT_FACTORS}

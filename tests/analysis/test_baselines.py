@@ -33,7 +33,7 @@ def test_baselines_count_what_they_can_have_and_say_when_they_win(model: EarVAE,
     result = Evaluator(model, pixels, UNKNOWN).evaluate(pixels)
     baselines = result.metrics["baselines"]
     assert baselines["mean_image"]["psnr"]["value"] == pytest.approx(mean_image_psnr(pixels, pixels), abs=1e-3)
-    assert baselines["pca_latent_dim"]["components"] == 6
+    assert baselines["pca_code_dim"]["components"] == 6
     assert baselines["pca_active_units"]["components"] == result.metrics["latent"]["active_units"]
     assert any(note.endswith("below that of a PCA of 6 components.") for note in result.notes)
     assert fit_pixel_pca(pixels[:3], 6, seed=0).components.shape[0] == 2

@@ -53,14 +53,22 @@ def test_the_optimizer_holds_two_moments_of_every_weight_after_a_step(monkeypatc
     trained = {p: size for p, size in sizes.items() if p.requires_grad}
     before = measured.tensor_sizes()
     total, gradients = sum(sizes.values()), sum(trained.values())
-    assert before == {"parameters": total, "gradients": gradients, "optimizer": 0, "average": total, "VGG16": 0}
+    skeleton = count_bytes(measured.module.model.skeleton.buffers())
+    assert before == {
+        "parameters": total,
+        "gradients": gradients,
+        "optimizer": 0,
+        "average": total,
+        "skeleton": skeleton,
+        "VGG16": 0,
+    }
     measured.run(1, lambda *_: None)
     counters = 4 * len(trained)  # a step number each
     assert measured.tensor_sizes() == {**before, "optimizer": 2 * gradients + counters}
 
 
 def test_the_backward_pass_is_twice_the_work_of_the_forward_pass_and_keeps_no_weights() -> None:
-    measured = timer(replace(CONFIG, ssim_weight=0.0, edge_weight=0.0))
+    measured = timer(replace(CONFIG, ssim_weight=0.0, edge_weight=0.0, skeleton_dim=0))
     work, kept = measured.count_work()
     model = measured.module.model
     with torch.utils.flop_counter.FlopCounterMode(display=False) as counter, torch.no_grad():

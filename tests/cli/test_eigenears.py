@@ -29,7 +29,13 @@ def test_eigenears_leaves_strips_numbers_and_a_space(run: RunFolder, tmp_path: P
     )
     folder = run.path / "eigenears"
     strips = {f"pc_{number:02d}.png" for number in range(1, 7)}
-    assert names(folder) == strips | {"eigenears_grid.png", "variance.png", "eigenears.npz", "eigenears.json"}
+    assert names(folder) == strips | {
+        "eigenears_grid.png",
+        "skeleton_grid.png",
+        "variance.png",
+        "eigenears.npz",
+        "eigenears.json",
+    }
     for name in strips:
         with Image.open(folder / name) as picture:
             assert picture.width > 9 * 64

@@ -28,7 +28,7 @@ def test_evaluate_measures_what_training_measured_and_leaves_a_report(run: RunFo
     assert f"teacher {run.best()[0].path}" in result.stdout
     assert re.search(r"PSNR, dB  measured \d+\.\d\d +95% interval .* target ≥ 28 +verdict missed", result.stdout)
     assert "mean training image" in result.stdout
-    assert "PCA of 16, dB" in result.stdout
+    assert "PCA of 28, dB" in result.stdout
     folder = run.path / "evaluation"
     assert set(content(folder)) == FILES
     assert sorted(p.name for p in run.path.glob(".*")) == []
@@ -45,6 +45,8 @@ def test_evaluate_measures_what_training_measured_and_leaves_a_report(run: RunFo
         assert metrics["reconstruction"][name]["value"] == pytest.approx(float(logged[f"val/{key}"]), rel=1e-3)
     assert metrics["latent"]["kl_nats"] == pytest.approx(float(logged["val/kl_nats"]), rel=1e-3)
     assert metrics["latent"]["active_units"] == int(logged["val/active_units"])
+    for path in ("skeleton", "deep"):
+        assert metrics["paths"][path]["psnr"]["value"] == pytest.approx(float(logged[f"val/psnr_{path}"]), rel=1e-3)
     with (folder / "per_image.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["path"] for row in rows] == [f"images/ear_{i:05d}.jpg" for i in range(70)]

@@ -21,7 +21,7 @@ def test_csv_and_parquet_hold_the_same_numbers(index: Path, tmp_path: Path) -> N
     write_embeddings(tmp_path / "e.parquet", vectors)
     with (tmp_path / "e.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    values = np.array([[row[f"e{number}"] for number in range(8)] for row in rows], np.float32)
+    values = np.array([[row[f"e{number}"] for number in range(11)] for row in rows], np.float32)
     assert np.array_equal(values, vectors.values)
     assert [row["path"] for row in rows] == vectors.paths
     assert rows[0]["subject"] == "'=1+1"  # no spreadsheet computes it

@@ -4,10 +4,12 @@ import csv
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from earcli.analysis.skeleton import fit_skeleton
 from earcli.checkpoints.checkpoint import Checkpoint
 from earcli.checkpoints.runs import RunFolder
 from earcli.config.teacher import TrainConfig
@@ -52,7 +54,11 @@ def fit(
     resume: Checkpoint | None = None,
     pretrained: Pretrained = UNTRAINED,
 ) -> tuple[RunFolder, TeacherModule]:
-    return train_teacher(config, *crops(config), pretrained, reporter or Recorder(), resume)
+    train, val = crops(config)
+    if resume is None:
+        skeleton = fit_skeleton(train.pixels, config.skeleton_dim, flips=False, seed=config.seed)
+        pretrained = replace(pretrained, skeleton=skeleton)
+    return train_teacher(config, train, val, pretrained, reporter or Recorder(), resume)
 
 
 def weights(run: RunFolder) -> dict[str, Tensor]:

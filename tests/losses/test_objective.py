@@ -19,6 +19,15 @@ def test_the_total_is_the_weighted_sum_and_terms_are_unweighted(pair: tuple[Tens
     assert losses.total.item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_a_deep_image_counts_with_its_pixel_terms(pair: tuple[Tensor, Tensor]) -> None:
+    reconstruction, target = pair
+    deep, mu = reconstruction.flip(3), torch.ones(3, 4)
+    plain, alone = (Objective(None)(images, target, mu, mu, kl_weight=0.0) for images in (reconstruction, deep))
+    both = Objective(None)(reconstruction, target, mu, mu, kl_weight=0.0, deep=deep)
+    assert both.terms["deep"].item() == pytest.approx(alone.total.item())
+    assert both.total.item() == pytest.approx(plain.total.item() + alone.total.item())
+
+
 def test_a_weight_of_zero_computes_nothing(pair: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*args: object) -> Tensor:
         raise AssertionError("computed")

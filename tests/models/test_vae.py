@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from earcli.models.skeleton import SkeletonBasis
 from earcli.models.vae import EarVAE
 
 
@@ -62,3 +63,42 @@ def test_samples_are_images(model: EarVAE) -> None:
 def test_images_of_another_shape_are_refused(model: EarVAE, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="images must be"):
         model.encoder(torch.zeros(shape))
+
+
+@pytest.fixture(scope="module")
+def skeletal() -> EarVAE:
+    """A model with a skeleton of 5 random components."""
+    torch.manual_seed(0)
+    model = EarVAE(latent_dim=8, image_size=64, resnet_version="resnet18", skeleton_dim=5)
+    rows = torch.linalg.qr(torch.randn(3 * 64 * 64, 5))[0].T
+    model.skeleton.set_basis(SkeletonBasis(torch.full((3 * 64 * 64,), 0.1), rows, torch.linspace(9, 5, 5), 0.01))
+    return model
+
+
+def test_a_code_starts_with_the_scores_of_the_skeleton(skeletal: EarVAE) -> None:
+    images = torch.rand(2, 3, 64, 64) - 0.5
+    posterior = skeletal.eval().posterior(images)
+    assert posterior.mu.shape == posterior.logvar.shape == (2, skeletal.code_dim) == (2, 13)
+    assert torch.equal(posterior.mu[:, :5], skeletal.skeleton.scores(images))
+    learned = skeletal.encoder(images)
+    assert torch.equal(posterior.mu[:, 5:], learned.mu)
+    assert torch.equal(posterior.logvar[:, 5:], learned.logvar)
+    assert skeletal.sample(2).shape == (2, 3, 64, 64)
+
+
+def test_the_skeleton_alone_decides_what_its_components_show(skeletal: EarVAE) -> None:
+    z = torch.randn(2, 13)
+    images = skeletal.train().decode(z)  # not clamped
+    torch.testing.assert_close(skeletal.skeleton.scores(images), z[:, :5], rtol=1e-3, atol=1e-4)
+    other = torch.cat([z[:, :5], torch.randn(2, 8)], 1)
+    rest = skeletal.decode(other) - images
+    assert rest.abs().max() > 1e-3
+    torch.testing.assert_close(skeletal.skeleton.scores(images + rest), z[:, :5], rtol=1e-3, atol=1e-4)
+    assert skeletal.eval().decode(100 * z).abs().max() <= 1
+
+
+def test_the_deep_image_comes_from_the_networks_alone(skeletal: EarVAE) -> None:
+    images = torch.rand(2, 3, 64, 64) - 0.5
+    output = skeletal.eval()(images)
+    torch.testing.assert_close(output.deep, skeletal.decoder(skeletal.encoder(images).mu))
+    assert [name for name, _ in skeletal.skeleton.named_parameters()] == []

@@ -25,10 +25,10 @@ def test_the_result_says_what_is_in_the_file_and_what_is_not(
     with (tmp_path / "e.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     known = read_embeddings(index)
-    values = np.array([[float(row[f"e{number}"]) for number in range(8)] for row in rows])
+    values = np.array([[float(row[f"e{number}"]) for number in range(11)] for row in rows])
     np.testing.assert_allclose(values, known.values, atol=1e-5)
     assert [row["path"] for row in rows] == known.paths
-    assert (result.count, result.dimensions, result.clusters_folder) == (6, 8, None)
+    assert (result.count, result.dimensions, result.clusters_folder) == (6, 11, None)
     assert result.fingerprint == Checkpoint.open(teacher).fingerprint
     ((path, reason),) = result.skipped.items()
     assert Path(path).name == "broken.jpg"

@@ -45,7 +45,7 @@ def write(folder: Path, model: EarVAE, psnr: np.ndarray, subjects: list[str] | N
     folder.mkdir()
     per_image = {"psnr": psnr, "mse": np.zeros(COUNT), "ssim": np.full(COUNT, 1 / 3)}
     measurements = TeacherMeasurements({"images": COUNT}, per_image, np.array([0.5, 2.0]), ["It is < the mean."])
-    config = TrainConfig(latent_dim=2, image_size=64, resnet_version="resnet18")
+    config = TrainConfig(latent_dim=2, skeleton_dim=0, image_size=64, resnet_version="resnet18")
     path = Path("best.ckpt")
     return write_teacher_evaluation(folder, path, model, config, "val.npy", crops(subjects), measurements, ROWS)
 
@@ -55,7 +55,7 @@ def test_an_evaluation_lists_every_ear_and_the_verdicts(model: EarVAE, tmp_path:
     document = write(tmp_path / "out", model, np.arange(10.0, 10 + COUNT), subjects)
     assert document["met"] == {"psnr": False, "deterministic": True}
     assert document["ears"] == "20 (1 images skipped)"
-    assert document["architecture"] == "resnet18, 64 pixels, 2 latent dimensions"
+    assert document["architecture"] == "resnet18, 64 pixels, 2 learned latent dimensions, 0 of the skeleton"
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == document
     with (tmp_path / "out" / "per_image.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -40,7 +40,7 @@ def test_a_decoder_gets_posterior_means(ears: Path, teacher: Path) -> None:
     checkpoint = Checkpoint.open(teacher)
     inputs = prepare(checkpoint, "decoder", ears / "train_teacher.npy", calibrate=False)
     assert inputs.calibration is None
-    assert inputs.parity.shape == (20, 8)
+    assert inputs.parity.shape == (20, 11)
     first = torch.from_numpy(images(ears / "train_teacher.npy", 1)).float()
     with torch.no_grad():
         np.testing.assert_allclose(inputs.parity[:1], checkpoint.teacher().encode(first), atol=1e-5)
@@ -63,5 +63,5 @@ def test_a_detector_gets_its_boxes_with_their_margin(ears: Path, detector: Path)
     right, bottom = np.minimum(np.rint([x + 1.1 * width, y + 1.1 * height]), labels.sizes[0])
     window = np.array([left, top, right - left, bottom - top])
     crop = read_crop(labels.manifest.locate(0), window, checkpoint.detector_config.side)
-    assert (inputs.parity.shape[0], inputs.decoder) == (20, None)
+    assert (inputs.parity.shape[0], inputs.decode) == (20, None)
     np.testing.assert_allclose(inputs.parity[0], crop.transpose(2, 0, 1) / 127.5 - 1, atol=1e-6)

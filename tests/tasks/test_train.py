@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from fitting import Recorder
 
+from earcli.checkpoints.checkpoint import Checkpoint
 from earcli.checkpoints.runs import RunFolder
 from earcli.config.teacher import TrainConfig
 from earcli.data.images import read_crop
 from earcli.data.manifest import read_manifest
 from earcli.errors import ConfigError, ManifestError, WeightsError
+from earcli.tasks.resume import resume
 from earcli.tasks.train import check_devices, finish, run_teacher, train
 
 
@@ -62,8 +65,26 @@ def test_a_run_is_compared_with_the_mean_training_image(config: TrainConfig) -> 
     first, second, _, annealing = reporter.notes
     assert first == "8 training ears, 4 validation ears; precision 32"
     assert second == "the perceptual term is off"
-    assert annealing.startswith("KL annealing never began: validation PSNR stayed below 16 dB")
+    assert annealing.startswith(
+        "KL annealing never began: the validation PSNR of the networks alone stayed below 16 dB"
+    )
     assert result.notes == (annealing,)
+
+
+def test_the_skeleton_comes_from_the_training_crops_and_is_resumed(config: TrainConfig) -> None:
+    reporter = Recorder()
+    config = replace(config, epochs=1, limit_train=4, skeleton_dim=9, augment="light")
+    result = run_teacher(config, None, reporter)
+    assert "the skeleton has 7 of 9 components: 4 training ears have no more" in reporter.notes
+    skeleton = Checkpoint.open(result.last).teacher().skeleton
+    assert skeleton is not None
+    pixels = torch.from_numpy(crops(config.train_manifest, 4)).float().permute(0, 3, 1, 2) * 2 - 1
+    for images in (pixels, pixels.flip(3)):  # which augmentation shows as well
+        torch.testing.assert_close(skeleton.image(skeleton.scores(images)), images, rtol=0, atol=1e-2)
+    resumed = resume(result.last, epochs=2)
+    again = Checkpoint.open(resumed.last).teacher().skeleton
+    assert again is not None
+    assert all(torch.equal(a, b) for a, b in zip(skeleton.buffers(), again.buffers(), strict=True))
 
 
 def test_only_particular_devices_are_looked_for() -> None:

@@ -20,13 +20,21 @@ def test_a_run_leaves_everything_that_the_run_folder_promises(config: TrainConfi
     assert len(run.best()) == 2
     assert not [name for name in names if name.endswith(".tmp")]
     stages = [f"{s}/{t}" for s in ("train", "val") for t in ("l1", "ssim_loss", "edge", "contrastive", "center", "kl")]
+    stages += ["train/deep", "val/deep", "val/psnr_deep", "val/psnr_skeleton"]
     shown = ["train/loss", "val/loss", "train/psnr", "val/psnr", "val/psnr_pooled", "val/ssim", "val/kl_nats",
              "val/active_units", "kl_weight", "lr", "images_per_second", "data_wait"]  # fmt: skip
     assert set(recorder.records[-1]) == {"epoch", "step", *stages, *shown}
     assert [row["epoch"] for row in table(run)] == ["0", "1"]
     record = recorder.records[-1]
     parts = {name: record[f"val/{name}"] for name in ("l1", "ssim_loss", "edge", "center", "kl")}
-    expected = parts["l1"] + parts["ssim_loss"] + 0.5 * parts["edge"] + 3 * parts["center"] + 0.01 * parts["kl"]
+    expected = (
+        record["val/deep"]
+        + parts["l1"]
+        + parts["ssim_loss"]
+        + 0.5 * parts["edge"]
+        + 3 * parts["center"]
+        + 0.01 * parts["kl"]
+    )
     assert record["val/loss"] == pytest.approx(expected, rel=1e-6)  # the final KL weight, no contrastive term
     assert record["val/ssim"] == pytest.approx(1 - parts["ssim_loss"], rel=1e-6)
 

@@ -83,6 +83,7 @@ def test_a_run_that_stops_and_resumes_equals_one_that_did_not_bit_for_bit(config
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
 
 
+@pytest.mark.slow
 def test_it_learns_where_the_points_are(config: FinetuneConfig) -> None:
     report = Recorder()
     fit(replace(config, labels=4, augment="none", epoch_steps=12), report)
