@@ -3,9 +3,11 @@
 import csv
 from pathlib import Path
 
+import pytest
 from running import ear
 
 
+@pytest.mark.slow
 def test_starts_are_compared_on_the_same_ears(ears: Path, teacher: Path, tmp_path: Path) -> None:
     out = tmp_path / "comparison"
     result = ear(

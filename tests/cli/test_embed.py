@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from running import ear, fails
 
@@ -37,6 +38,7 @@ def test_an_index_holds_the_posterior_means_in_order(index: Path, teacher: Path,
     assert list(counts) == sorted(counts, reverse=True)
 
 
+@pytest.mark.slow
 def test_onnx_gives_the_same_vectors_without_torch(teacher: Path, index: Path, people: Path, tmp_path: Path) -> None:
     run = ["--run-dir", str(teacher.parents[3])]
     exported = teacher.parents[1] / "export" / "features.onnx"

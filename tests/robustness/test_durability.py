@@ -103,6 +103,7 @@ def cut(path: Path) -> None:
         file.truncate(path.stat().st_size // 2)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(
     config: TrainConfig, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -109,6 +109,7 @@ def test_a_gradient_that_explodes_is_clipped(config: TrainConfig, monkeypatch: p
     assert np.isfinite(recorder.records[0]["val/loss"])
 
 
+@pytest.mark.slow
 def test_fp16_leaves_a_step_that_overflows_out_and_stops_when_all_do(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

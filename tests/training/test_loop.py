@@ -83,6 +83,7 @@ def test_a_run_that_stops_and_resumes_equals_one_that_did_not_bit_for_bit(
     assert straight[accumulate][1] == table(run)
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_seed_are_one_and_of_two_seeds_are_two(config: TrainConfig) -> None:
     first, again, other = (fit(replace(config, epochs=1, seed=s))[0] for s in (1, 1, 2))
     assert_same(weights(first), weights(again))
