@@ -48,6 +48,12 @@ def fit_skeleton(
     return basis
 
 
+def count_fitted(pixels: Pixels, *, flips: bool) -> int:
+    """The number of crops that a skeleton is fitted on: at most 8,192, and at most 1 GiB with their mirror images."""
+    side = skeleton_side(pixels.shape[1])
+    return min(len(pixels), MAX_IMAGES, MAX_BYTES // (4 * (2 if flips else 1) * 3 * side**2))
+
+
 def _read(path: Path) -> SkeletonBasis | None:
     """A basis of the cache, or None if it is missing or damaged."""
     try:
@@ -59,14 +65,12 @@ def _read(path: Path) -> SkeletonBasis | None:
 
 
 def _fit(pixels: Pixels, components: int, flips: bool, seed: int, progress: Progress | None) -> SkeletonBasis:
-    """Randomized PCA (Halko et al. 2011, doi:10.1137/090771806) of at most 8,192 crops and 1 GiB."""
+    """Randomized PCA (Halko et al. 2011, doi:10.1137/090771806); an exact one where most components are kept."""
     from sklearn.decomposition import PCA  # takes most of a second to import
 
     if progress is not None:
         progress(f"fitting the skeleton, {components} components", 0, 1)
-    side = skeleton_side(pixels.shape[1])
-    views = 2 if flips else 1
-    count = min(len(pixels), MAX_IMAGES, MAX_BYTES // (4 * views * 3 * side**2))
+    side, count = skeleton_side(pixels.shape[1]), count_fitted(pixels, flips=flips)
     rows = np.sort(np.random.default_rng(seed).permutation(len(pixels))[:count])
     images = torch.cat(
         [

@@ -108,13 +108,16 @@ def run_teacher(config: TrainConfig, checkpoint: "Checkpoint | None", reporter: 
 
 
 def _skeleton(config: TrainConfig, train: "Crops", reporter: Reporter) -> "SkeletonBasis | None":
-    """The skeleton of the training crops, with a note if they have fewer components than the configuration."""
-    from earcli.analysis.skeleton import fit_skeleton
+    """The skeleton of the training crops, with notes on what it leaves out."""
+    from earcli.analysis.skeleton import count_fitted, fit_skeleton
 
     if not config.skeleton_dim:
         return None
     flips = config.augment != "none"
     basis = fit_skeleton(train.pixels, config.skeleton_dim, flips=flips, seed=config.seed, progress=reporter.progress)
+    fitted = count_fitted(train.pixels, flips=flips)
+    if fitted < len(train):
+        reporter.note(f"the skeleton was fitted on a random subset of {fitted} of {len(train)} training ears")
     count = len(basis.components)
     if count < config.skeleton_dim:
         reporter.note(

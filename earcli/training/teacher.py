@@ -98,7 +98,8 @@ class TeacherModule(EarModule):
         samples, subjects = None, None
         if self.config.contrastive_weight:
             pair = (self._learned(z) for z in (output.z, output.posterior.sample(generator)))
-            samples = tuple(all_gather_rows(z, total) for z in pair)
+            first, second = (all_gather_rows(z, total) for z in pair)
+            samples = first, second
             subjects = all_gather_rows(batch["subject"], total)
         losses = self._losses(output, target, self.kl_weight, samples, subjects)
         with torch.no_grad():
@@ -107,9 +108,15 @@ class TeacherModule(EarModule):
         loss: Tensor = losses.total
         return loss
 
-    def _losses(self, output: VAEOutput, target: Tensor, kl_weight: float, *contrastive: Any) -> Losses:
-        """The objective on an output; `contrastive` are samples and subjects."""
-        samples, subjects = contrastive or (None, None)
+    def _losses(
+        self,
+        output: VAEOutput,
+        target: Tensor,
+        kl_weight: float,
+        samples: tuple[Tensor, Tensor] | None = None,
+        subjects: Tensor | None = None,
+    ) -> Losses:
+        """The objective on an output; see `Objective.forward`."""
         return self.objective(  # type: ignore[no-any-return]
             output.reconstruction,
             target,

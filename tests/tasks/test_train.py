@@ -87,6 +87,13 @@ def test_the_skeleton_comes_from_the_training_crops_and_is_resumed(config: Train
     assert all(torch.equal(a, b) for a, b in zip(skeleton.buffers(), again.buffers(), strict=True))
 
 
+def test_a_skeleton_of_a_subset_says_so(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("earcli.analysis.skeleton.MAX_IMAGES", 5)
+    reporter = Recorder()
+    run_teacher(replace(config, epochs=1, no_cache=True), None, reporter)
+    assert "the skeleton was fitted on a random subset of 5 of 8 training ears" in reporter.notes
+
+
 def test_only_particular_devices_are_looked_for() -> None:
     check_devices(TrainConfig())
     with pytest.raises(ConfigError, match="`strategy` must be auto or ddp, got bogus"):
