@@ -1,5 +1,6 @@
 """Fitting the skeleton of a teacher to its training crops."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from filelock import FileLock
 
 from earcli.data.batches import as_images
 from earcli.data.cache import Progress
-from earcli.data.pixels import Pixels, StoredPixels
+from earcli.data.pixels import MirroredPixels, Pixels, StoredPixels
 from earcli.files import atomic_write
 from earcli.models.skeleton import SkeletonBasis, shrink, skeleton_side
 from earcli.untrusted.npz import read_arrays
@@ -35,9 +36,12 @@ def fit_skeleton(
         seed: Seed of the subset of crops and of the solver.
         progress: Called once, before fitting.
     """
-    if not isinstance(pixels, StoredPixels):
+    stored, variant = pixels, "flips" if flips else "plain"
+    if isinstance(pixels, MirroredPixels):
+        stored, variant = pixels.pixels, f"{variant}-{zlib.crc32(pixels.mirrored.tobytes()):08x}"
+    if not isinstance(stored, StoredPixels):
         return _fit(pixels, components, flips, seed, progress)
-    path = pixels.path.with_name(f"skeleton-{VERSION}-{components}-{'flips' if flips else 'plain'}-{seed}.npz")
+    path = stored.path.with_name(f"skeleton-{VERSION}-{components}-{variant}-{seed}.npz")
     with FileLock(path.with_suffix(".lock")):
         basis = _read(path)
         if basis is None:

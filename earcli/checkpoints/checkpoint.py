@@ -27,6 +27,11 @@ FORMAT_VERSION = 2
 LOGGER = logging.getLogger("earcli")
 CONFIGS: dict[Kind, type[TrainConfig] | type[FinetuneConfig]] = {"teacher": TrainConfig, "detector": FinetuneConfig}
 COMMANDS: dict[Kind, str] = {"teacher": "ear train", "detector": "ear finetune"}
+BEFORE: dict[Kind, dict[str, Any]] = {
+    "teacher": {"skeleton_dim": 0, "side": "mixed"},
+    "detector": {"mirror_right": False},
+}
+"""The knobs that earlier versions did not have, where their default is not what those versions did."""
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -93,8 +98,7 @@ class Checkpoint:
                 f"{path} is a {own}'s checkpoint, expected a {kind}'s. Give one that {COMMANDS[kind]} wrote."
             )
         values = content["hyper_parameters"]
-        if own == "teacher":  # teachers of earlier versions have no skeleton
-            values = {"skeleton_dim": 0, **values}
+        values = {**BEFORE[own], **values}
         return cls(path, own, read_config(CONFIGS[own], values, path), content)
 
     @property

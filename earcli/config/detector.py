@@ -32,6 +32,11 @@ class DetectorConfig:
     )
     weights: str = knob("imagenet", "Weights of the backbone if `init` is imagenet: imagenet, or a file.")
     freeze_encoder: bool = knob(False, "Train the heads only and freeze everything that comes from the teacher.")
+    mirror_right: bool | None = knob(
+        None,
+        "Mirror what the teacher estimates to be right ears, and the predictions back. By default if the teacher does "
+        "so and `view` is crop.",
+    )
     landmarks: int | None = knob(
         None, "Landmarks per ear. By default the number that most labels have.", between(0, 10_000)
     )
@@ -143,8 +148,12 @@ class FinetuneConfig(
             raise ConfigError(
                 f"`landmark_names` has {len(chosen_names)} names, but the labels have {len(names)} points."
             )
+        mirrors = self.init == "teacher" and teacher is not None and teacher.mirrors_right
+        if self.mirror_right and not mirrors:
+            raise ConfigError("`mirror_right` needs a teacher that mirrors right ears.")
+        mirror_right = mirrors and self.view == "crop" if self.mirror_right is None else self.mirror_right
         points = {"landmarks": len(names), "landmark_names": ",".join(chosen_names)}
-        return replace(self, **architecture, **points, image_size=size)  # type: ignore[arg-type]
+        return replace(self, **architecture, **points, image_size=size, mirror_right=mirror_right)  # type: ignore[arg-type]
 
     @property
     def is_settled(self) -> bool:
@@ -168,6 +177,7 @@ class FinetuneConfig(
             image_size=self.teacher_size,
             resnet_version=self.resnet_version,
             skeleton_dim=0,  # detectors use the networks alone
+            side="estimate" if self.mirror_right else "mixed",
         )
 
     @property

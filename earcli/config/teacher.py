@@ -28,6 +28,11 @@ class ModelConfig:
         "which make reconstructions sharp. 0 has none.",
         between(0, 8192),
     )
+    side: Literal["estimate", "left", "right", "mixed"] = knob(
+        "estimate",
+        "Which ears the pictures show. Right ears are mirrored, so that the networks see left ones only: those that "
+        "are estimated to be right ones, none (left), or all (right). mixed mirrors none, and flips at random.",
+    )
     resnet_version: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = knob(
         "resnet50", "Backbone of the encoder."
     )
@@ -176,6 +181,19 @@ PRESETS: dict[str, dict[str, Any]] = {
         "kl_anneal_epochs": 5,
         "ema_decay": 0.999,
     },
+    "medium": {
+        "latent_dim": 128,
+        "skeleton_dim": 512,
+        "resnet_version": "resnet18",
+        "weights": "none",
+        "perceptual_weights": "none",
+        "batch_size": 16,
+        "lr": 5e-4,
+        "epochs": 8,
+        "kl_anneal_threshold_psnr": 22.0,
+        "kl_anneal_epochs": 2,
+        "ema_decay": 0.999,
+    },
     "tiny": {
         "image_size": 64,
         "latent_dim": 64,
@@ -208,3 +226,8 @@ class TrainConfig(AnyRunConfig, TeacherRunConfig, TeacherDataConfig, AnnealingCo
 
     GROUPS = (ModelConfig, ObjectiveConfig, AnnealingConfig, OptimConfig, TeacherDataConfig, TeacherRunConfig)
     PRESETS = PRESETS
+
+    @property
+    def mirrors_right(self) -> bool:
+        """Whether right ears are mirrored."""
+        return self.side != "mixed"

@@ -6,6 +6,7 @@ from earcli.curation.findings import KINDS, Finding
 from earcli.curation.keypoint_shapes import find_points_outside, find_unusual_shapes
 from earcli.curation.sample_checks import find_sample_faults
 from earcli.curation.set_checks import find_set_faults
+from earcli.curation.side_checks import find_side_faults
 from earcli.curation.split_part import SplitPart
 
 
@@ -16,6 +17,6 @@ def find_faults(parts: Sequence[SplitPart]) -> list[Finding]:
         changes = enumerate(part.manifest.changes or ())
         findings += [part.finding("scaled", row, f"the label was {change}") for row, change in changes if change]
         findings += [*find_sample_faults(part), *find_points_outside(part)]
-    findings += [*find_unusual_shapes(parts), *find_set_faults(parts)]
+    findings += [*find_unusual_shapes(parts), *find_set_faults(parts), *find_side_faults(parts)]
     order = {kind: index for index, kind in enumerate(KINDS)}
     return sorted(findings, key=lambda finding: (order[finding.kind], finding.part, finding.row))

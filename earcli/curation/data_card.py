@@ -55,7 +55,7 @@ def write_prepared(folder: Path, final: Path, prepared: PreparedSet, options: Pr
 def _to_columns(prepared: PreparedSet, rows: NDArray[np.int64], final: Path) -> Columns:
     samples = [prepared.samples[row] for row in rows]
     keypoints = [sample.keypoints for sample in samples]
-    subjects = [sample.subject for sample in samples]
+    subjects, sides = [sample.subject for sample in samples], [sample.side for sample in samples]
     return Columns(
         [relative_posix(sample.path, final) for sample in samples],
         np.array([sample.box for sample in samples]).reshape(-1, 4),
@@ -63,6 +63,7 @@ def _to_columns(prepared: PreparedSet, rows: NDArray[np.int64], final: Path) -> 
         keypoints=keypoints if any(keypoints) else None,
         checksums=[prepared.facts[row].checksum for row in rows],
         sources=[sample.source for sample in samples],
+        sides=sides if any(sides) else None,
     )
 
 

@@ -40,6 +40,8 @@ KINDS = {
     "blurred": FindingKind(False, "no detail at 64 pixels"),
     "turned": FindingKind(False, "rotated by an EXIF tag"),
     "extension": FindingKind(False, "extension of another format"),
+    "side-label": FindingKind(True, "labeled as the other side"),
+    "side-doubtful": FindingKind(False, "left or right is uncertain"),
     "points-outside": FindingKind(True, "keypoints outside the box"),
     "points-layout": FindingKind(False, "keypoints in an unusual layout"),
     "copy": FindingKind(True, "duplicate crop in the same split"),

@@ -115,7 +115,9 @@ def _join(a: _Ear, b: _Ear) -> _Ear:
     first, second = a.sample.subject, b.sample.subject
     if first and second and first != second:
         raise _ConflictError(f"{a.sample.source} names the subject {first!r}, {b.sample.source} {second!r}")
+    if a.sample.side and b.sample.side and a.sample.side != b.sample.side:
+        raise _ConflictError(f"{a.sample.source} has a {a.sample.side} ear, {b.sample.source} a {b.sample.side} one")
     base, other = (b, a) if a.derived and not b.derived else (a, b)
     keypoints = base.sample.keypoints or other.sample.keypoints
-    sample = replace(base.sample, subject=first or second, keypoints=keypoints)
+    sample = replace(base.sample, subject=first or second, keypoints=keypoints, side=a.sample.side or b.sample.side)
     return _Ear(sample, base.box, base.derived)

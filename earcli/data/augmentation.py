@@ -38,31 +38,38 @@ STRENGTHS = {
 }
 
 
-def augment(images: Tensor, strength: AugmentationStrength | None, generator: torch.Generator) -> Tensor:
+def augment(
+    images: Tensor, strength: AugmentationStrength | None, generator: torch.Generator, *, flips: bool = True
+) -> Tensor:
     """Random flip, rotation, zoom, shift, contrast, color and brightness, with reflection padding.
 
     Args:
         images: (B, 3, S, S) in [-1, 1], fp32; the result has the same shape and range.
         strength: See `STRENGTHS`; None returns the images unchanged.
         generator: On the images' device; the same state gives the same result.
+        flips: Whether to mirror half of the images.
 
     >>> augment(torch.zeros(2, 3, 64, 64), STRENGTHS["light"], torch.Generator().manual_seed(0)).shape
     torch.Size([2, 3, 64, 64])
     """
     if strength is None:
         return images
-    grid = reflect_grid(affine_grid(sample_pose(len(images), strength, generator), images.shape[-1]))
+    grid = reflect_grid(affine_grid(sample_pose(len(images), strength, generator, flips=flips), images.shape[-1]))
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return jitter_light(images, strength, generator)
 
 
-def sample_pose(count: int, strength: AugmentationStrength, generator: torch.Generator) -> Tensor:
+def sample_pose(
+    count: int, strength: AugmentationStrength, generator: torch.Generator, *, flips: bool = True
+) -> Tensor:
     """A random flip, rotation, zoom and shift for each of `count` images.
 
     Returns:
         (count, 2, 3), maps from output to input coordinates, for `affine_grid`.
     """
-    flip = torch.where(draw(torch.rand, (count, 1), generator, device=generator.device) < 0.5, -1.0, 1.0)
+    flip = torch.ones(count, 1, device=generator.device)
+    if flips:
+        flip[draw(torch.rand, (count, 1), generator, device=generator.device) < 0.5] = -1
     angle = _uniform(count, math.radians(strength.rotate), generator)
     zoom = 1 + _uniform(count, strength.zoom, generator)
     cos, sin = angle.cos() * zoom, angle.sin() * zoom

@@ -87,6 +87,7 @@ def collect_pictures(
     if not any(map(len, parts)):
         raise reasons[0] if reasons else DataError(f"No picture in {', '.join(map(str, sources))}.")
     subjects = [name for part in parts for name in part.subjects or [""] * len(part)]
+    sides = [part.side(row) for part in parts for row in range(len(part))]
     changes = [change for part in parts for change in part.changes or [""] * len(part)]
     image_ids = parts[0].image_ids if len(parts) == 1 else None  # those of two files may collide
     return Manifest(
@@ -94,6 +95,7 @@ def collect_pictures(
         np.concatenate([part.boxes for part in parts]),
         subjects if any(subjects) else None,
         image_ids=image_ids,
+        sides=sides if any(sides) else None,
         root=Path("/"),
         changes=changes if any(changes) else None,
     )

@@ -89,3 +89,33 @@ class StoredPixels:
             f"{self.path}, the pixel cache, can no longer be read ({reason}). Check its disk, then start again or "
             "continue with ear resume; a damaged cache is rebuilt."
         )
+
+
+class MirroredPixels:
+    """Crops of which some are mirrored horizontally on indexing.
+
+    Args:
+        pixels: (N, S, S, 3) uint8, in memory or not.
+        mirrored: (N,) bool.
+
+    >>> MirroredPixels(np.array([[[[1, 1, 1], [2, 2, 2]]]], np.uint8), np.array([True]))[0][0, :, 0].tolist()
+    [2, 1]
+    """
+
+    def __init__(self, pixels: Pixels, mirrored: NDArray[np.bool_]) -> None:
+        self.pixels, self.mirrored = pixels, mirrored
+        self.shape = pixels.shape
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: Any, /) -> NDArray[np.uint8]:
+        chosen = self.pixels[index]
+        return np.where(self.mirrored[index][..., None, None, None], chosen[..., ::-1, :], chosen)
+
+
+def undo_mirroring(pixels: Pixels, rows: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images (n, S, S, 3) of the crops at `rows`, mirrored back where `pixels` mirrors the crops."""
+    if not isinstance(pixels, MirroredPixels):
+        return images
+    return np.where(pixels.mirrored[rows][:, None, None, None], images[:, :, ::-1], images)

@@ -24,6 +24,7 @@ class Sample:
         subject: The person; "" if unknown.
         keypoints: None if the source has none.
         source: The annotation file, or the folder of an image without annotation.
+        side: `left`, `right`, or "" where the side of the ear is not known.
         change: What was done to the label to fit it to the image, such as "scaled by 0.5"; "" for nothing.
     """
 
@@ -33,6 +34,7 @@ class Sample:
     subject: str
     keypoints: Keypoints | None
     source: str
+    side: str = ""
     change: str = ""
 
 

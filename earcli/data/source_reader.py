@@ -134,7 +134,7 @@ class SourceReader:
             count += 1
             subject = content.subjects[row] if content.subjects else ""
             source = content.sources[row] if content.sources else ""
-            self._add(path, box, subject, keypoints, source or file.label, change)
+            self._add(path, box, subject, keypoints, source or file.label, content.side(row), change)
         empty = [places[name] for name in content.empty if name in places]
         self.contents.empty += empty
         return count + len(empty)
@@ -206,10 +206,12 @@ class SourceReader:
         subject: str,
         keypoints: Keypoints | None,
         source: str,
+        side: str = "",
         change: str = "",
     ) -> None:
         below = os.path.relpath(path, self.folder).replace(os.sep, "/")
-        sample = Sample(path, self._label(path), tuple(box), subject or self.rule(below), keypoints, source, change)
+        subject = subject or self.rule(below)
+        sample = Sample(path, self._label(path), tuple(box), subject, keypoints, source, side, change)
         self.contents.samples.append(sample)
 
     def _leave_out(self, path: str, source: str, reason: str) -> None:

@@ -31,6 +31,8 @@ class ExportMetadata:
         checkpoint: The file name of the checkpoint.
         points: The names of a detector's landmarks, separated by commas.
         skeleton_dim: Components of the skeleton; a code has skeleton_dim + latent_dim dimensions.
+        side: mixed if the model takes ears as they come; else it mirrors right ears, and its codes are those of left
+            ears. The encoder's output `right` tells which it mirrored: those above 0.
     """
 
     part: str
@@ -43,6 +45,7 @@ class ExportMetadata:
     checkpoint: str
     points: str = ""
     skeleton_dim: int = 0
+    side: str = "mixed"
     ear_version: str = __version__
     value_range: str = "-1 to 1: pixel / 127.5 - 1"
     channel_order: str = "RGB, (batch, channel, row, column)"
@@ -67,6 +70,7 @@ class ExportMetadata:
             checkpoint=checkpoint.path.name,
             points=points,
             skeleton_dim=teacher.skeleton_dim,
+            side=teacher.side,
         )
 
     def to_text(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from earcli.models.detector import EarDetector
+from earcli.models.laterality import mirror_where
 from earcli.models.vae import EarVAE, decode_code, encode_images
 
 PartName = Literal["encoder", "decoder", "vae", "features", "detector"]
@@ -16,11 +17,13 @@ class _Encoder(nn.Module):
     # the attributes have the names of EarVAE's, and so the weights do
     def __init__(self, model: EarVAE) -> None:
         super().__init__()
-        self.encoder, self.skeleton = model.encoder, model.skeleton
+        self.encoder, self.skeleton, self.laterality = model.encoder, model.skeleton, model.laterality
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        mu, logvar = encode_images(self.encoder, self.skeleton, images)
-        return {"mu": mu, "logvar": logvar}
+        if self.laterality is None:
+            return encode_images(self.encoder, self.skeleton, images)._asdict()
+        left, right = self.laterality.to_left(images)
+        return {**encode_images(self.encoder, self.skeleton, left)._asdict(), "right": right}
 
 
 class _Decoder(nn.Module):
@@ -32,15 +35,17 @@ class _Decoder(nn.Module):
         return {"reconstruction": decode_code(self.decoder, self.skeleton, z)[0]}
 
 
-class _VAE(nn.Module):
+class _VAE(_Encoder):
     def __init__(self, model: EarVAE) -> None:
-        super().__init__()
-        self.encoder, self.decoder, self.skeleton = model.encoder, model.decoder, model.skeleton
+        super().__init__(model)
+        self.decoder = model.decoder
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        mu, logvar = encode_images(self.encoder, self.skeleton, images)
-        reconstruction, _ = decode_code(self.decoder, self.skeleton, mu)
-        return {"reconstruction": reconstruction, "mu": mu, "logvar": logvar}
+        outputs = super().forward(images)
+        reconstruction, _ = decode_code(self.decoder, self.skeleton, outputs["mu"])
+        if "right" in outputs:
+            reconstruction = mirror_where(outputs["right"] > 0, reconstruction)
+        return {"reconstruction": reconstruction, **outputs}
 
 
 class _Features(nn.Module):

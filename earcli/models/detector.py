@@ -12,6 +12,7 @@ from earcli.models.backbone import STRIDES
 from earcli.models.blocks import conv3x3
 from earcli.models.decoder import EarDecoder
 from earcli.models.encoder import EarEncoder
+from earcli.models.laterality import Laterality
 from earcli.models.vae import EarVAE
 
 BOX_SIDES = 4
@@ -44,6 +45,7 @@ class EarDetector(nn.Module):
         pretrained_decoder: Of the same teacher, likewise; None creates a new one with random weights.
         num_landmarks: K; 0 predicts boxes only.
         freeze_encoder: Freezes the given encoder and decoder, with batch norms in eval mode.
+        laterality: Of the same teacher: right ears are mirrored, and the predictions back. None mirrors none.
 
     >>> teacher = EarVAE(latent_dim=8, image_size=64, resnet_version="resnet18")
     >>> detector = EarDetector(teacher.encoder, teacher.decoder, num_landmarks=3).eval()
@@ -57,8 +59,10 @@ class EarDetector(nn.Module):
         pretrained_decoder: EarDecoder | None = None,
         num_landmarks: int = 17,
         freeze_encoder: bool = False,
+        laterality: Laterality | None = None,
     ) -> None:
         super().__init__()
+        self.laterality = laterality
         self.encoder = encoder = pretrained_encoder
         encoder.freeze(0)
         self.decoder = pretrained_decoder or EarDecoder(encoder.mu_head.out_features, encoder.image_size, encoder.width)
@@ -90,6 +94,12 @@ class EarDetector(nn.Module):
         return [*self.encoder.parameters(), *self.decoder.parameters()]
 
     def forward(self, images: Tensor) -> Detection:
+        if self.laterality is None:
+            return self._detect(images)
+        left, logits = self.laterality.to_left(images)
+        return _mirror_where(logits > 0, self._detect(left))
+
+    def _detect(self, images: Tensor) -> Detection:
         features = self.encoder.extract_features(images)
         x = self._merge(features, images.shape[2] // 2)  # (B, C, S/2, S/2)
         heat = self.heat(x).float().flatten(2).softmax(2)  # (B, K + 4, S²/4)
@@ -127,7 +137,7 @@ class EarDetector(nn.Module):
             CheckpointError: See `EarVAE.load_from_checkpoint`.
         """
         teacher = EarVAE.load_from_checkpoint(checkpoint_path)
-        return cls(teacher.encoder, teacher.decoder, num_landmarks, freeze_encoder)
+        return cls(teacher.encoder, teacher.decoder, num_landmarks, freeze_encoder, teacher.laterality)
 
     @classmethod
     def load_from_checkpoint(cls, path: str | Path) -> "EarDetector":
@@ -144,7 +154,19 @@ class EarDetector(nn.Module):
     def untrained(cls, config: FinetuneConfig) -> Self:
         """The detector that a settled configuration describes, with random weights."""
         teacher = EarVAE.untrained(config.teacher_config)
-        return cls(teacher.encoder, teacher.decoder, config.num_landmarks, config.freeze_encoder)
+        return cls(teacher.encoder, teacher.decoder, config.num_landmarks, config.freeze_encoder, teacher.laterality)
+
+
+def _mirror_where(mirrored: Tensor, detection: Detection) -> Detection:
+    """The detections on the mirror images where `mirrored` (B,) is true."""
+    boxes, points = detection
+    right_edge = boxes[:, 0] + boxes[:, 2]
+    flipped_boxes = torch.cat([(1 - right_edge)[:, None], boxes[:, 1:]], 1)
+    flipped_points = torch.cat([1 - points[..., :1], points[..., 1:]], 2)
+    return Detection(
+        torch.where(mirrored[:, None], flipped_boxes, boxes),
+        torch.where(mirrored[:, None, None], flipped_points, points),
+    )
 
 
 def _project(channels: int, width: int) -> nn.Sequential:

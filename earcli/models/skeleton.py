@@ -1,11 +1,12 @@
 """The skeleton: the eigenears of the training pixels, a fixed linear autoencoder beside the networks of a teacher."""
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from earcli.models.precision import full_precision
 
 MAX_SIDE = 64
 
@@ -64,17 +65,17 @@ class Skeleton(nn.Module):
 
     def scores(self, images: Tensor) -> Tensor:
         """The whitened scores of images, (B, K): mean 0 and variance 1 over the images of the basis."""
-        with _full_precision(images):
+        with full_precision(images):
             return (shrink(images.float(), self.side).flatten(1) - self.mean) @ self.components.T / self.deviations
 
     def image(self, scores: Tensor) -> Tensor:
         """The images of whitened scores, (B, 3, S, S), not clamped."""
-        with _full_precision(scores):
+        with full_precision(scores):
             return self._stretch((scores.float() * self.deviations) @ self.components + self.mean)
 
     def complement(self, images: Tensor) -> Tensor:
         """What images have beyond mean and components: (I − UUᵀ)(images − mean), (B, 3, S, S)."""
-        with _full_precision(images):
+        with full_precision(images):
             centered = shrink(images.float(), self.side).flatten(1) - self.mean
             return images.float() - self._stretch(centered @ self.components.T @ self.components + self.mean)
 
@@ -98,9 +99,3 @@ def shrink(images: Tensor, side: int) -> Tensor:
     """Means over squares of pixels, (B, 3, side, side)."""
     factor = images.shape[-1] // side
     return images if factor == 1 else F.avg_pool2d(images, factor)
-
-
-def _full_precision(tensor: Tensor) -> AbstractContextManager[object]:
-    """Disables autocast; without it, an exported program has no trace of autocast."""
-    device = tensor.device.type
-    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from earcli.config.teacher import TrainConfig
 from earcli.models.decoder import EarDecoder
 from earcli.models.encoder import EarEncoder, Posterior
+from earcli.models.laterality import Laterality, mirror_where
 from earcli.models.skeleton import Skeleton
 
 
@@ -36,12 +37,16 @@ class EarVAE(nn.Module):
     image. The reconstruction is the skeleton's image plus what the deep image has beyond the skeleton's components, so
     each part adds what the other lacks.
 
+    With `mirror_right`, right ears are mirrored before they are encoded, so that all codes are those of left ears, and
+    their reconstructions are mirrored back.
+
     Args:
         latent_dim: Learned dimensions of the latent space.
         image_size: Side S in pixels, a multiple of 32 from 64 to 256.
         resnet_version: The encoder's backbone, `resnet18` to `resnet152`.
         freeze_layers: See `EarEncoder`.
         skeleton_dim: Components of the skeleton; 0 has none.
+        mirror_right: Whether the model estimates which ears are right ones, and mirrors them.
 
     >>> model = EarVAE(latent_dim=8, image_size=64, resnet_version="resnet18").eval()
     >>> model(torch.zeros(2, 3, 64, 64)).reconstruction.shape
@@ -55,6 +60,7 @@ class EarVAE(nn.Module):
         resnet_version: str = "resnet50",
         freeze_layers: int = 0,
         skeleton_dim: int = 0,
+        mirror_right: bool = False,
     ) -> None:
         super().__init__()
         self.latent_dim, self.skeleton_dim = latent_dim, skeleton_dim
@@ -62,6 +68,7 @@ class EarVAE(nn.Module):
         self.encoder = EarEncoder(latent_dim, image_size, resnet_version, freeze_layers)
         self.decoder = EarDecoder(latent_dim, image_size, self.encoder.width)
         self.skeleton = Skeleton(skeleton_dim, image_size) if skeleton_dim else None
+        self.laterality = Laterality() if mirror_right else None
 
     @property
     def code_dim(self) -> int:
@@ -70,21 +77,35 @@ class EarVAE(nn.Module):
 
     def forward(self, images: Tensor, generator: torch.Generator | None = None) -> VAEOutput:
         """Decodes a sample of the posterior in training mode, the posterior mean in eval mode."""
-        posterior = self.posterior(images)
+        if self.laterality is None:
+            return self.autoencode(images, generator)
+        left, logits = self.laterality.to_left(images)
+        output, right = self.autoencode(left, generator), logits > 0
+        return output._replace(
+            reconstruction=mirror_where(right, output.reconstruction), deep=mirror_where(right, output.deep)
+        )
+
+    def autoencode(self, images: Tensor, generator: torch.Generator | None = None) -> VAEOutput:
+        """Like `forward`, for images that are known to show left ears, or the ears of a model that mirrors none."""
+        posterior = encode_images(self.encoder, self.skeleton, images)
         z = posterior.sample(generator) if self.training else posterior.mu
         reconstruction, deep = decode_code(self.decoder, self.skeleton, z)
         return VAEOutput(reconstruction, posterior, z, deep)
 
     def posterior(self, images: Tensor) -> Posterior:
         """q(z|x) over code_dim dimensions; images (B, 3, S, S)."""
-        return encode_images(self.encoder, self.skeleton, images)
+        left = images if self.laterality is None else self.laterality.to_left(images)[0]
+        return encode_images(self.encoder, self.skeleton, left)
 
     def encode(self, images: Tensor) -> Tensor:
         """The posterior mean, (B, code_dim)."""
         return self.posterior(images).mu
 
     def decode(self, z: Tensor) -> Tensor:
-        """The images of z (B, code_dim), (B, 3, S, S) in [-1, 1]; not clamped in training mode."""
+        """The images of z (B, code_dim), (B, 3, S, S) in [-1, 1]; not clamped in training mode.
+
+        They show left ears if the model mirrors right ones.
+        """
         return decode_code(self.decoder, self.skeleton, z)[0]
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
@@ -96,7 +117,12 @@ class EarVAE(nn.Module):
     def untrained(cls, config: TrainConfig) -> Self:
         """The model that a configuration describes, with random weights."""
         return cls(
-            config.latent_dim, config.image_size, config.resnet_version, config.freeze_layers, config.skeleton_dim
+            config.latent_dim,
+            config.image_size,
+            config.resnet_version,
+            config.freeze_layers,
+            config.skeleton_dim,
+            config.mirrors_right,
         )
 
     @classmethod

@@ -33,7 +33,7 @@ def bench_train(
     have random weights. Neither affects the speed.
 
     Args:
-        preset: Source of the defaults: full, small, tiny.
+        preset: Source of the defaults: full, small, medium, tiny.
         steps: Steps to time.
         against_naive: Also measure a straightforward fp32 step for comparison.
         output: Folder for train.json and train.md; by default they are not written.

@@ -112,7 +112,8 @@ def build_detector(
     assert isinstance(checkpoint.config, TrainConfig)
     config = config.settled(checkpoint.config, names)
     teacher = checkpoint.teacher()
-    model = EarDetector(teacher.encoder, teacher.decoder, len(names), config.freeze_encoder)
+    laterality = teacher.laterality if config.mirror_right else None
+    model = EarDetector(teacher.encoder, teacher.decoder, len(names), config.freeze_encoder, laterality)
     return model, replace(config, checkpoint=str(checkpoint.path))
 
 

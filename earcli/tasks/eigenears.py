@@ -150,7 +150,7 @@ def eigenears(
     folder = opened.results_folder(output, "eigenears")
     with atomic_folder(folder, EIGENEARS_FILES) as temporary:
         chosen = validation_set(opened, manifest, root_dir).limit(limit, seed)
-        crops = teacher_crops(opened, chosen, Path(run_dir), num_workers, reporter)
+        crops = teacher_crops(opened, model, chosen, Path(run_dir), num_workers, reporter)
         source = str(manifest or opened.config.val_manifest)
         reporter.note(f"{len(crops)} ears of {source}")
         analysis = _analyze(model, crops, components, batch_size, seed, reporter)

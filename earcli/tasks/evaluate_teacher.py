@@ -39,7 +39,7 @@ def evaluate_teacher(
     with atomic_folder(output, TEACHER_FILES) as folder:
         manifest = validation_set(checkpoint, settings.manifest, settings.root_dir)
         manifest = manifest.with_subjects(subject).limit(limit, settings.seed)
-        crops = teacher_crops(checkpoint, manifest, settings.run_dir, settings.num_workers, reporter)
+        crops = teacher_crops(checkpoint, model, manifest, settings.run_dir, settings.num_workers, reporter)
         source = str(settings.manifest or config.val_manifest)
         reporter.note(f"{len(crops)} ears of {source}")
         measurements = Evaluator(
@@ -50,19 +50,20 @@ def evaluate_teacher(
             settings.batch_size,
             settings.seed,
             reporter.progress,
-        ).evaluate(_training_crops(checkpoint, settings, train_manifest))
+        ).evaluate(_training_crops(checkpoint, model, settings, train_manifest))
         rows = metric_rows(measurements.metrics, targets)
         metrics = write_teacher_evaluation(folder, checkpoint.path, model, config, source, crops, measurements, rows)
     return Evaluation("teacher", output, metrics, rows, measurements.notes)
 
 
 def _training_crops(
-    checkpoint: Checkpoint, settings: EvaluationSettings, train_manifest: str | Path | None
+    checkpoint: Checkpoint, model: EarVAE, settings: EvaluationSettings, train_manifest: str | Path | None
 ) -> Pixels | None:
     """The crops that the baselines are fitted on; None, with a note, if the run's own are gone."""
     try:
         manifest = training_set(checkpoint, train_manifest, settings.root_dir, "train_manifest")
-        return teacher_crops(checkpoint, manifest, settings.run_dir, settings.num_workers, settings.reporter).pixels
+        run_dir, workers = settings.run_dir, settings.num_workers
+        return teacher_crops(checkpoint, model, manifest, run_dir, workers, settings.reporter).pixels
     except EarError as error:
         if train_manifest is not None:
             raise

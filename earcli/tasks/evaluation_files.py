@@ -17,6 +17,7 @@ from earcli.analysis.verdict import HEADER, MetricRow
 from earcli.config.teacher import TrainConfig
 from earcli.data.batches import as_images, as_pixels
 from earcli.data.cache import Crops, write_skipped
+from earcli.data.pixels import Pixels, undo_mirroring
 from earcli.files import write_records
 from earcli.models.vae import EarVAE
 from earcli.reporting.html import ReportImage, ReportTable, write_report
@@ -114,7 +115,7 @@ def _draw_figures(folder: Path, model: EarVAE, crops: Crops, measurements: Teach
     middle = (len(order) - count) // 2
     groups = {"best": order[:count], "median": order[middle : middle + count], "worst": order[len(order) - count :]}
     examples = {
-        f"{name}: {psnr[rows].min():.1f} to {psnr[rows].max():.1f} dB": _with_reconstructions(model, crops.pixels[rows])
+        f"{name}: {psnr[rows].min():.1f} to {psnr[rows].max():.1f} dB": _with_reconstructions(model, crops.pixels, rows)
         for name, rows in groups.items()
     }
     save_labeled_rows(folder / "examples.png", "Ears above, their reconstructions below", examples)
@@ -125,8 +126,10 @@ def _draw_figures(folder: Path, model: EarVAE, crops: Crops, measurements: Teach
     save_histogram(folder / "kl.png", kl, "Latent space", "KL, nats, mean over ears", "dimensions", marks)
 
 
-def _with_reconstructions(model: EarVAE, pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Crops (N, S, S, 3) and their reconstructions."""
-    images = as_images(torch.from_numpy(pixels).permute(0, 3, 1, 2)).to(device_of(model))
+def _with_reconstructions(model: EarVAE, pixels: Pixels, rows: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+    """The crops at `rows` and their reconstructions, on the sides that the ears have on the images."""
+    crops = pixels[rows]
+    images = as_images(torch.from_numpy(crops).permute(0, 3, 1, 2)).to(device_of(model))
     with torch.no_grad():
-        return [pixels, as_pixels(model(images).reconstruction)]
+        reconstructions = as_pixels(model(images).reconstruction)
+    return [undo_mirroring(pixels, rows, part) for part in (crops, reconstructions)]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from earcli.checkpoints.checkpoint import Checkpoint
     from earcli.data.cache import Crops, Skipped
     from earcli.data.manifest import Manifest
+    from earcli.models.vae import EarVAE
     from earcli.reporting.reporter import Reporter
 
 SHOWN_SKIPPED = 3
@@ -115,12 +116,17 @@ def _teacher_set(
 
 
 def teacher_crops(
-    checkpoint: "Checkpoint", manifest: "Manifest", run_dir: Path, workers: int, reporter: "Reporter"
+    checkpoint: "Checkpoint", model: "EarVAE", manifest: "Manifest", run_dir: Path, workers: int, reporter: "Reporter"
 ) -> "Crops":
-    """Crops at the teacher's image size, through the cache that its training used, if any."""
+    """Crops as the teacher's networks see them: at its image size, and with right ears mirrored if it mirrors them.
+
+    They are read through the cache that its training used, if any.
+    """
+    from earcli.analysis.laterality import mirror_right_ears
     from earcli.config.teacher import TrainConfig
 
     config = checkpoint.config
     assert isinstance(config, TrainConfig)
     cache = None if config.no_cache else cache_folder(checkpoint, run_dir)
-    return read_crops(manifest, config.image_size, cache, workers, reporter)
+    crops = read_crops(manifest, config.image_size, cache, workers, reporter)
+    return crops if model.laterality is None else mirror_right_ears(model.laterality, crops).crops

@@ -10,10 +10,15 @@ from earcli.config.teacher import AnyRunConfig, TrainConfig
 from earcli.reporting.reporter import SILENT, Reporter
 
 if TYPE_CHECKING:
+    from earcli.analysis.laterality import Sides
     from earcli.checkpoints.checkpoint import Checkpoint
     from earcli.checkpoints.runs import RunFolder
     from earcli.data.cache import Crops
+    from earcli.models.laterality import Laterality
     from earcli.models.skeleton import SkeletonBasis
+
+SIDES = {"left": 1, "right": -1}
+"""The sides of ears that `side` states for all pictures."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def train(
     """Train a teacher on unlabeled ear crops.
 
     Args:
-        preset: Default values: full, small (an hour on a CPU) or tiny (a demo).
+        preset: Default values: full, small or medium (an hour on a CPU), or tiny (a demo).
         config: YAML file of knobs. Knobs given directly override it, and it overrides the preset.
         reporter: Receives notes, progress, and the metrics of each epoch.
         knobs: Any knob of `TrainConfig`, such as `train_manifest`, `epochs`, `batch_size` or `run_dir`.
@@ -93,8 +98,16 @@ def run_teacher(config: TrainConfig, checkpoint: "Checkpoint | None", reporter: 
     reporter.note(f"{len(train_crops)} training ears, {len(val_crops)} validation ears; precision {config.precision}")
     if vgg is None:
         reporter.note("the perceptual term is off")
+    laterality = None
+    if config.mirrors_right:
+        laterality = checkpoint.teacher().laterality if checkpoint else _laterality(config, train_crops, reporter)
+        assert laterality is not None
+        train_crops, val_crops = (
+            _mirror(laterality, crops, config, name, reporter)
+            for crops, name in ((train_crops, "training"), (val_crops, "validation"))
+        )
     skeleton = None if checkpoint else _skeleton(config, train_crops, reporter)
-    pretrained = Pretrained(trunk, vgg, skeleton)
+    pretrained = Pretrained(trunk, vgg, skeleton, laterality)
     run, module = train_teacher(config, train_crops, val_crops, pretrained, reporter, checkpoint)
     metrics = {**module.record, **_baseline(train_crops, val_crops)}
     notes = []
@@ -107,13 +120,39 @@ def run_teacher(config: TrainConfig, checkpoint: "Checkpoint | None", reporter: 
     return finish(run, config, metrics, notes, reporter)
 
 
+def _laterality(config: TrainConfig, train: "Crops", reporter: Reporter) -> "Laterality":
+    """What tells left ears from right ones, fitted to the training crops."""
+    from earcli.analysis.laterality import fit_laterality
+
+    reporter.progress("telling left ears from right ones", 0, 1)
+    return fit_laterality(train.pixels, _known_sides(config, train), config.seed)
+
+
+def _known_sides(config: TrainConfig, crops: "Crops") -> "Sides":
+    import numpy as np
+
+    if config.side in SIDES:
+        return np.full(len(crops), SIDES[config.side], np.int8)
+    return crops.manifest.side_numbers()
+
+
+def _mirror(laterality: "Laterality", crops: "Crops", config: TrainConfig, name: str, reporter: Reporter) -> "Crops":
+    """The crops with right ears mirrored; reports how many they are."""
+    from earcli.analysis.laterality import mirror_right_ears
+
+    left = mirror_right_ears(laterality, crops, _known_sides(config, crops))
+    doubt = f"; {left.doubtful} are doubtful" if left.doubtful else ""
+    reporter.note(f"{int(left.right.sum())} of {len(crops)} {name} ears are right ears, and are mirrored{doubt}")
+    return left.crops
+
+
 def _skeleton(config: TrainConfig, train: "Crops", reporter: Reporter) -> "SkeletonBasis | None":
     """The skeleton of the training crops, with notes on what it leaves out."""
     from earcli.analysis.skeleton import count_fitted, fit_skeleton
 
     if not config.skeleton_dim:
         return None
-    flips = config.augment != "none"
+    flips = config.augment != "none" and not config.mirrors_right
     basis = fit_skeleton(train.pixels, config.skeleton_dim, flips=flips, seed=config.seed, progress=reporter.progress)
     fitted = count_fitted(train.pixels, flips=flips)
     if fitted < len(train):

@@ -19,6 +19,7 @@ from earcli.data.batches import PixelDataset, count_full_batches, crop_dataset
 from earcli.data.cache import Crops, Skipped
 from earcli.errors import ConfigError, TrainingError, is_out_of_memory
 from earcli.models.detector import EarDetector
+from earcli.models.laterality import Laterality
 from earcli.models.skeleton import SkeletonBasis
 from earcli.reporting.reporter import Reporter
 from earcli.training.batch_size import find_largest_batch
@@ -47,11 +48,13 @@ class Pretrained:
         backbone: Of a torchvision ResNet; None starts from random weights.
         vgg: Of the VGG16 of the perceptual term; None omits the term.
         skeleton: The basis of the skeleton; None leaves it empty, to be filled from a checkpoint.
+        laterality: What mirrored the right ears of the crops; None likewise.
     """
 
     backbone: dict[str, Tensor] | None
     vgg: dict[str, Tensor] | None
     skeleton: SkeletonBasis | None = None
+    laterality: Laterality | None = None
 
 
 def train_teacher(
@@ -83,7 +86,9 @@ def train_teacher(
     def build(config: TrainConfig, world_size: int) -> tuple[TeacherModule, PixelDataModule]:
         length = count_full_batches(len(train), config.batch_size * world_size)
         steps = math.ceil(length / config.accumulate)
-        module = TeacherModule(config, steps, pretrained.backbone, pretrained.vgg, pretrained.skeleton, val)
+        module = TeacherModule(
+            config, steps, pretrained.backbone, pretrained.vgg, pretrained.skeleton, pretrained.laterality, val
+        )
         apply_switches(module.model, config)
         return module, PixelDataModule(crop_dataset(train), crop_dataset(val), config.batch_size, config.seed, length)
 

@@ -14,12 +14,14 @@ from earcli.config.teacher import ObjectiveConfig, TrainConfig
 from earcli.data.augmentation import STRENGTHS, augment
 from earcli.data.batches import Batch, as_images, as_pixels, evenly_spaced
 from earcli.data.cache import Crops
+from earcli.data.pixels import undo_mirroring
 from earcli.losses.latent import kl_nats, nt_xent
 from earcli.losses.objective import TERMS, Losses, Objective
 from earcli.losses.perceptual import PerceptualLoss
 from earcli.metrics.image import mse, psnr, psnr_from_mse, ssim, to_unit
 from earcli.metrics.latent import active_units
 from earcli.models.encoder import Posterior
+from earcli.models.laterality import Laterality
 from earcli.models.skeleton import SkeletonBasis
 from earcli.models.vae import EarVAE, VAEOutput
 from earcli.reporting.plots import image_rows
@@ -33,7 +35,7 @@ COLLAPSED_EPOCHS = 2
 
 
 class TeacherModule(EarModule):
-    """Trains an `EarVAE`.
+    """Trains an `EarVAE`, on crops of left ears unless the configuration has mixed ones.
 
     Args:
         config: The configuration.
@@ -41,6 +43,7 @@ class TeacherModule(EarModule):
         backbone: State dict of a torchvision ResNet to start from; None starts from random weights.
         vgg: State dict of the VGG16 of the perceptual term; None omits the term.
         skeleton: The basis of the model's skeleton; None leaves it empty, to be filled from a checkpoint.
+        laterality: What mirrored the right ears of the crops; None likewise.
         val: The validation set, for `sample_grid`.
     """
 
@@ -57,6 +60,7 @@ class TeacherModule(EarModule):
         backbone: dict[str, Tensor] | None = None,
         vgg: dict[str, Tensor] | None = None,
         skeleton: SkeletonBasis | None = None,
+        laterality: Laterality | None = None,
         val: Crops | None = None,
     ) -> None:
         model = EarVAE.untrained(config)
@@ -64,12 +68,14 @@ class TeacherModule(EarModule):
             model.encoder.load_backbone(backbone)
         if skeleton is not None and model.skeleton is not None:
             model.skeleton.set_basis(skeleton)
+        if laterality is not None and model.laterality is not None:
+            model.laterality.load_state_dict(laterality.state_dict())
         super().__init__(config, model, steps_per_epoch)
         self.val = val
         weights = {f.name: getattr(config, f.name) for f in dataclasses.fields(ObjectiveConfig) if f.type is float}
         self.objective = Objective(None if vgg is None else PerceptualLoss(vgg), **weights)
         # constants, which DDP would otherwise broadcast from rank 0 before every step
-        constant = [name for name, _ in self.named_buffers() if name.startswith("objective.") or ".skeleton." in name]
+        constant = [name for name, _ in self.named_buffers() if name.startswith("objective.")] + [*self._fitted()]
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, constant)  # type: ignore[no-untyped-call]
         self.annealing = Annealing(
             config.kl_weight,
@@ -83,9 +89,11 @@ class TeacherModule(EarModule):
     def sample_grid(self) -> NDArray[np.uint8]:
         """Ears in the upper row, reconstructions in the lower one."""
         assert self.val is not None
-        pixels = np.array(self.val.pixels[evenly_spaced(len(self.val), SAMPLE_COUNT)])
+        rows = evenly_spaced(len(self.val), SAMPLE_COUNT)
+        pixels = np.array(self.val.pixels[rows])
         images = as_images(torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device))
-        return image_rows([pixels, as_pixels(self.network(images).reconstruction)])
+        reconstructions = as_pixels(cast(EarVAE, self.network).autoencode(images).reconstruction)
+        return image_rows([undo_mirroring(self.val.pixels, rows, part) for part in (pixels, reconstructions)])
 
     # -- training
 
@@ -93,8 +101,9 @@ class TeacherModule(EarModule):
         images = as_images(batch["pixels"])
         total = len(images) * world_size()
         generator = self.generator(TRAIN_STREAM, self.current_epoch, batch_idx, total)
-        target = augment(images, STRENGTHS[self.config.augment], generator)
-        output = self.model(target, generator)
+        strength = STRENGTHS[self.config.augment]
+        target = augment(images, strength, generator, flips=not self.config.mirrors_right)
+        output = self.model.autoencode(target, generator)
         samples, subjects = None, None
         if self.config.contrastive_weight:
             pair = (self._learned(z) for z in (output.z, output.posterior.sample(generator)))
@@ -140,7 +149,7 @@ class TeacherModule(EarModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         target = as_images(batch["pixels"])
-        output = self.network(target)
+        output = cast(EarVAE, self.network).autoencode(target)
         losses = self._losses(output, target, self.config.kl_weight)
         a, b = to_unit(output.reconstruction), to_unit(target)
         means = self._learned(output.posterior.mu)
@@ -189,8 +198,11 @@ class TeacherModule(EarModule):
     # -- hooks of Lightning
 
     def on_fit_start(self) -> None:
-        # each machine may have fitted its own
-        broadcast_from_rank_0([value for name, value in self.named_buffers() if ".skeleton." in name])
+        broadcast_from_rank_0([*self._fitted().values()])  # each machine may have fitted its own
+
+    def _fitted(self) -> dict[str, Tensor]:
+        """The buffers that were fitted before training, by name."""
+        return {n: value for n, value in self.named_buffers() if ".skeleton." in n or ".laterality." in n}
 
     def lr_scales(self) -> Mapping[int, float]:
         if self.config.weights == "none":

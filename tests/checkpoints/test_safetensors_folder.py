@@ -31,7 +31,7 @@ def test_a_folder_gives_back_its_architecture_facts_and_weights(folder: Path) ->
     content = read_folder(folder)
     assert (content.config.latent_dim, content.config.image_size, content.config.resnet_version) == (4, 64, "resnet18")
     assert content.config.freeze_layers == 0
-    assert content.metadata == {**FACTS, "skeleton_dim": 0}  # which a folder of an earlier version lacks
+    assert content.metadata == {**FACTS, "skeleton_dim": 0, "side": "mixed"}  # which earlier versions lack
     weights = load_file(folder / "model.safetensors")
     assert content.state.keys() == weights.keys()
     assert all(torch.equal(content.state[name], value) for name, value in weights.items())

@@ -65,7 +65,7 @@ def test_every_knob_is_a_flag_with_its_default_in_the_help() -> None:
         (["--train-manifest", "nowhere.npy"], ["nowhere.npy does not exist", "ear synth"]),
         (["--kl-anneal-epochs", "-3"], ["--kl-anneal-epochs must be 0 or more, got -3."]),
         (["--image-size", "100"], ["--image-size must be a multiple of 32 from 64 to 256, got 100."]),
-        (["--preset", "huge"], ["--preset must be one of full, small, tiny, got 'huge'."]),
+        (["--preset", "huge"], ["--preset must be one of full, small, medium, tiny, got 'huge'."]),
         (["--config", "nowhere.yaml"], ["--config nowhere.yaml cannot be read"]),
         (["--root-dir", "nowhere"], ["nowhere is not a folder; the paths in"]),
         (["--precision", "16-mixed"], ["--precision 16-mixed needs CUDA"]),

@@ -21,15 +21,20 @@ def check_faults(paths: list[Path]) -> Counter[tuple[str, str, str]]:
 
 
 def judge(plan: Plan, tolerance: float) -> None:
-    """Every planted fault is reported; at most a fraction `tolerance` of the samples is reported without one."""
+    """Every planted fault is reported; at most a fraction `tolerance` of the samples is reported without one.
+
+    An uncertain side is no fault, so it is counted separately.
+    """
     reported = check_faults(plan.write())
     assert len({kind for kind, _, _ in plan.planted}) >= 20
     missed = [fault for fault in plan.planted if not reported[fault]]
     assert missed == []
     names = {name for _, _, name in plan.planted}
-    alarms = [fault for fault in reported if fault[2] not in names]
+    alarms = [fault for fault in reported if fault[2] not in names and fault[0] != "side-doubtful"]
+    doubtful = [fault for fault in reported if fault[0] == "side-doubtful"]
     total = sum(map(len, plan.rows.values()))
     assert len({fault[2] for fault in alarms}) <= tolerance * total, alarms
+    assert len(doubtful) <= 0.02 * total
 
 
 def test_planted_faults_are_found_among_drawn_ears(drawn: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from earcli.data.pixels import StoredPixels
+from earcli.data.pixels import MirroredPixels, StoredPixels, undo_mirroring
 from earcli.errors import DataError
 from earcli.training.memory import resident_memory
 
@@ -73,3 +73,16 @@ def test_another_process_opens_the_same_file(tmp_path: Path) -> None:
     sent = pickle.dumps(StoredPixels(tmp_path / "x", wanted.shape))
     assert len(sent) < 1000
     assert np.array_equal(pickle.loads(sent)[:], wanted)
+
+
+def test_mirrored_crops_are_read_by_any_index_and_mirrored_back() -> None:
+    plain = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), np.uint8)
+    mirrored = np.array([True, False, True, False, False])
+    pixels = MirroredPixels(plain, mirrored)
+    wanted = np.stack([crop[:, ::-1] if flag else crop for crop, flag in zip(plain, mirrored, strict=True)])
+    assert (len(pixels), pixels.shape) == (5, plain.shape)
+    rows = np.array([2, 3, 0])
+    for index in (0, slice(1, 4), rows, slice(None)):
+        assert np.array_equal(pixels[index], wanted[index])
+    assert np.array_equal(undo_mirroring(pixels, rows, wanted[rows]), plain[rows])
+    assert np.array_equal(undo_mirroring(plain, rows, plain[rows]), plain[rows])

@@ -7,6 +7,7 @@ import torch
 
 from earcli import EarDetector, EarVAE
 from earcli.errors import CheckpointError
+from earcli.models.laterality import FEATURES, Laterality
 
 
 @pytest.mark.parametrize("points", [0, 17, 21, 55])
@@ -72,3 +73,19 @@ def test_gradients_reach_everything_that_is_used(teacher: Path) -> None:
 def test_a_teacher_is_no_detector(teacher: Path) -> None:
     with pytest.raises(CheckpointError, match=r"is a teacher's checkpoint, expected a detector's. .*ear finetune"):
         EarDetector.load_from_checkpoint(teacher)
+
+
+def test_mirrored_pictures_get_mirrored_predictions(teacher: Path) -> None:
+    vae = EarVAE.load_from_checkpoint(teacher)
+    laterality = Laterality()
+    laterality.direction.copy_(torch.randn(FEATURES, generator=torch.Generator().manual_seed(0)))
+    detector = EarDetector(vae.encoder, vae.decoder, 5, laterality=laterality).eval()
+    torch.nn.init.normal_(detector.heat.weight)  # predictions away from the middle
+    images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.no_grad():
+        (boxes, points), (mirrored_boxes, mirrored_points) = detector(images), detector(images.flip(3))
+    torch.testing.assert_close(mirrored_boxes[:, 0], 1 - boxes[:, 0] - boxes[:, 2], rtol=0, atol=1e-5)
+    torch.testing.assert_close(mirrored_boxes[:, 1:], boxes[:, 1:], rtol=0, atol=1e-4)
+    torch.testing.assert_close(mirrored_points[..., 0], 1 - points[..., 0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(mirrored_points[..., 1:], points[..., 1:], rtol=0, atol=1e-4)
+    assert (points[..., 0] - 0.5).abs().max() > 0.05

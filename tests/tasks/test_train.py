@@ -13,8 +13,9 @@ from earcli.checkpoints.checkpoint import Checkpoint
 from earcli.checkpoints.runs import RunFolder
 from earcli.config.teacher import TrainConfig
 from earcli.data.images import read_crop
-from earcli.data.manifest import read_manifest
+from earcli.data.manifest import read_manifest, write_columns
 from earcli.errors import ConfigError, ManifestError, WeightsError
+from earcli.synthetic.dataset import read_factors
 from earcli.tasks.resume import resume
 from earcli.tasks.train import check_devices, finish, run_teacher, train
 
@@ -23,7 +24,7 @@ from earcli.tasks.train import check_devices, finish, run_teacher, train
     ("knobs", "message"),
     [
         ({"epoch": 3}, "Unknown knob 'epoch'; did you mean epochs"),
-        ({"preset": "huge"}, "`preset` must be one of full, small, tiny, got 'huge'"),
+        ({"preset": "huge"}, "`preset` must be one of full, small, medium, tiny, got 'huge'"),
         ({"precision": "16-mixed"}, "`precision` 16-mixed needs CUDA"),
         ({"strategy": "bogus"}, "`strategy` must be auto or ddp, got bogus"),
     ],
@@ -51,7 +52,7 @@ def crops(path: Path, limit: int) -> np.ndarray:
 
 def test_a_run_is_compared_with_the_mean_training_image(config: TrainConfig) -> None:
     reporter = Recorder()
-    config = replace(config, epochs=1, perceptual_weight=0.0, no_cache=True)
+    config = replace(config, epochs=1, perceptual_weight=0.0, no_cache=True, side="mixed")
     result = run_teacher(config, None, reporter)
     mean = crops(config.train_manifest, 8).mean(axis=0)
     errors = ((crops(config.val_manifest, 4) - mean) ** 2).mean(axis=(1, 2, 3))
@@ -73,7 +74,7 @@ def test_a_run_is_compared_with_the_mean_training_image(config: TrainConfig) -> 
 
 def test_the_skeleton_comes_from_the_training_crops_and_is_resumed(config: TrainConfig) -> None:
     reporter = Recorder()
-    config = replace(config, epochs=1, limit_train=4, skeleton_dim=9, augment="light")
+    config = replace(config, epochs=1, limit_train=4, skeleton_dim=9, augment="light", side="mixed")
     result = run_teacher(config, None, reporter)
     assert "the skeleton has 7 of 9 components: 4 training ears have no more" in reporter.notes
     skeleton = Checkpoint.open(result.last).teacher().skeleton
@@ -110,3 +111,37 @@ def test_a_run_without_a_best_checkpoint_gives_its_last(tmp_path: Path) -> None:
         (run.checkpoints / name).touch()
     assert finish(run, TrainConfig(), {}, [], reporter).best == run.checkpoints / names[1]
     assert (result.notes, reporter.notes) == (("a note",), ["a note"])
+
+
+def test_right_ears_are_mirrored_before_training(config: TrainConfig) -> None:
+    reporter = Recorder()
+    result = run_teacher(replace(config, epochs=1, limit_train=24, limit_val=6, augment="light"), None, reporter)
+    left = read_factors(config.train_manifest.parent, read_manifest(config.train_manifest).paths)["left"]
+    noted = next(note for note in reporter.notes if "training ears are right ears" in note)
+    assert abs(int(noted.split()[0]) - (left == 0).sum()) <= 1
+    teacher = Checkpoint.open(result.last).teacher()
+    assert teacher.laterality is not None
+    pixels = torch.from_numpy(crops(config.val_manifest, 6)).float().permute(0, 3, 1, 2) * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(teacher.encode(pixels.flip(3)), teacher.encode(pixels))
+    resumed = resume(result.last, epochs=2)
+    again = Checkpoint.open(resumed.last).teacher().laterality
+    assert again is not None
+    assert torch.equal(again.direction, teacher.laterality.direction)
+
+
+def test_stated_sides_are_not_estimated(config: TrainConfig, tmp_path: Path) -> None:
+    def notes(**knobs: object) -> list[str]:
+        reporter = Recorder()
+        run_teacher(replace(config, epochs=1, **knobs), None, reporter)  # type: ignore[arg-type]
+        return [note for note in reporter.notes if "right ears" in note]
+
+    assert notes(side="right")[0] == "8 of 8 training ears are right ears, and are mirrored"
+    assert notes(side="left")[0] == "0 of 8 training ears are right ears, and are mirrored"
+    assert notes(side="mixed") == []
+    manifest = read_manifest(config.train_manifest)
+    columns = replace(manifest, paths=[str(manifest.locate(row)) for row in range(len(manifest))])
+    sides = ["right"] * 3 + ["left"] * (len(manifest) - 3)
+    write_columns(tmp_path / "sides.csv", replace(columns, sides=sides), [])
+    (first, _) = notes(train_manifest=tmp_path / "sides.csv", limit_train=None)
+    assert first == "3 of 24 training ears are right ears, and are mirrored"

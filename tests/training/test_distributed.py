@@ -113,7 +113,7 @@ def test_constants_are_not_broadcast(config: TrainConfig) -> None:
     finally:
         dist.destroy_process_group()
     buffers = {name: buffer.data_ptr() for name, buffer in module.named_buffers()}
-    constant = {name for name in buffers if name.startswith("objective.") or "skeleton" in name}
+    constant = {name for name in buffers if name.startswith("objective.") or "skeleton" in name or "laterality" in name}
     assert len(constant) > 8
     assert sent == {pointer for name, pointer in buffers.items() if name not in constant}
 

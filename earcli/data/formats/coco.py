@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earcli import __version__
-from earcli.data.formats.columns import Columns, Keypoints, OnBadRow, default_point_names, nan_to_inf
+from earcli.data.formats.columns import Columns, Keypoints, OnBadRow, default_point_names, nan_to_inf, parse_side
 from earcli.errors import ManifestError
 from earcli.files import atomic_write
 from earcli.untrusted.files import short_repr
 
-EXTRA = {"subjects": "subject", "checksums": "checksum", "sources": "source"}
-"""Columns that COCO lacks, and the fields of an annotation that `write_coco` puts them in."""
+EXTRA = {"subjects": "subject", "checksums": "checksum", "sources": "source", "sides": "side"}
+"""Columns that COCO lacks, by the field of an annotation that `write_coco` puts them in."""
 NO_BOX = (np.nan,) * 4
 
 
@@ -30,7 +30,7 @@ def read_coco(content: Any, path: Path, on_bad_row: OnBadRow) -> Columns:
 
     Ids match by value, whether they are numbers or text. An annotation without `bbox` gets the bounding box of its
     `segmentation`; with labeled key points alone it has no box here. Crowds and ignored regions are no ears. What
-    `write_coco` adds to an annotation (`subject`, `checksum`, `source`) is read back.
+    `write_coco` adds to an annotation (`subject`, `checksum`, `source`, `side`) is read back.
 
     Args:
         content: The parsed file.
@@ -52,7 +52,6 @@ def read_coco(content: Any, path: Path, on_bad_row: OnBadRow) -> Columns:
         except ValueError as error:
             on_bad_row(f"{path}, annotations[{number}]: {error}")
     ids = [_id(row.item["image_id"]) for row in rows]
-    extra: dict[str, Any] = {key: [str(row.item.get(field, "")) for row in rows] for key, field in EXTRA.items()}
     return Columns(
         [row.image.name for row in rows],
         np.array([row.box for row in rows], dtype=np.float64).reshape(-1, 4),
@@ -61,7 +60,7 @@ def read_coco(content: Any, path: Path, on_bad_row: OnBadRow) -> Columns:
         sizes=[row.image.size for row in rows],
         image_ids=[int(key) for key in ids] if all(map(str.isdecimal, ids)) else None,
         unlabeled=tuple(image.name for key, image in images.items() if key not in named),
-        **{key: column for key, column in extra.items() if any(column)},
+        **{key: [row.extra[key] for row in rows] for key in EXTRA if any(row.extra[key] for row in rows)},  # type: ignore[arg-type]
     )
 
 
@@ -84,6 +83,7 @@ class _Row:
     box: Sequence[float]
     points: Keypoints | None
     category: str
+    extra: dict[str, str]
 
 
 def _id(value: Any) -> str:
@@ -148,7 +148,8 @@ def _annotation(item: Any, images: Mapping[str, _Image], categories: Mapping[str
     points = _points(item["keypoints"], category.point_names) if item.get("keypoints") else None
     if points is not None and not len(points.labeled()):
         points = None
-    return _Row(item, image, _box(item, points is not None), points, category.name)
+    extra = {key: str(item.get(field, "")) for key, field in EXTRA.items()} | {"sides": parse_side(item.get("side"))}
+    return _Row(item, image, _box(item, points is not None), points, category.name, extra)
 
 
 def _box(item: Mapping[str, Any], has_points: bool) -> Sequence[float]:
@@ -229,9 +230,7 @@ def write_coco(
         if points is not None:
             category |= {"keypoints": list(layout), "skeleton": []}
             annotation["num_keypoints"] = len(points.labeled())
-            annotation["keypoints"] = [
-                v for x, y, visibility in points.points.tolist() for v in (x, y, int(visibility))
-            ]
+            annotation["keypoints"] = [v for x, y, seen in points.points.tolist() for v in (x, y, int(seen))]
         if scores is not None:
             annotation["score"] = float(scores[row])
         for key, field in EXTRA.items():

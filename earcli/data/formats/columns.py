@@ -1,5 +1,6 @@
 """The columns that every annotation file is read into, one row per sample."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from functools import lru_cache
@@ -15,6 +16,9 @@ from earcli.untrusted.files import check_regular_file, short_repr
 PADDING = 0.1
 MAX_ROWS = 5_000_000
 """Samples in one file."""
+
+SIDE_IN_NAME = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
+SIDES = {"left": "left", "l": "left", "right": "right", "r": "right", "": ""}
 
 OnBadRow = Callable[[str], None]
 """Called with what is wrong with a row, which is then left out; may raise instead."""
@@ -63,6 +67,7 @@ class Columns:
         subjects: a name per sample, "" where none is known.
         checksums: SHA-256 of the picture files in hexadecimal digits, "" where unknown.
         sources: where each sample came from.
+        sides: `left`, `right`, or "" where the side of the ear is not known.
         categories: what each sample is called, "" where it has no name.
         sizes: width and height of each sample's picture in pixels, as the file states them.
         image_ids: what the file calls each sample's picture, if that is a number.
@@ -80,6 +85,7 @@ class Columns:
     keypoints: list[Keypoints | None] | None = None
     checksums: list[str] | None = None
     sources: list[str] | None = None
+    sides: list[str] | None = None
     categories: list[str] | None = None
     sizes: list[tuple[int, int] | None] | None = None
     image_ids: list[int] | None = None
@@ -89,6 +95,17 @@ class Columns:
     from_bottom: bool = False
     from_one: bool = False
 
+    def side(self, row: int) -> str:
+        """The side of an ear from its column or the name of its category, such as `left_ear`; "" if unknown."""
+        named = self.sides[row] if self.sides else ""
+        match = SIDE_IN_NAME.search(self.categories[row]) if self.categories else None
+        return named or (match[1].lower() if match else "")
+
+    def side_numbers(self) -> NDArray[np.int8]:
+        """(N,) 1 for left ears, -1 for right ones, 0 where the side is not known."""
+        numbers = {"left": 1, "right": -1, "": 0}
+        return np.array([numbers[self.side(row)] for row in range(len(self.paths))], np.int8)
+
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
         """The samples at `indices`, in that order."""
         chosen: dict[str, Any] = {"boxes": self.boxes[list(indices)]}
@@ -97,6 +114,18 @@ class Columns:
             if isinstance(column, list):
                 chosen[item.name] = [column[i] for i in indices]
         return replace(self, **chosen)
+
+
+def parse_side(value: object) -> str:
+    """`left`, `right` or "" from a cell; raises `ValueError` for anything else.
+
+    >>> parse_side("L"), parse_side(None)
+    ('left', '')
+    """
+    side = SIDES.get(str(value or "").strip().lower())
+    if side is None:
+        raise ValueError(f"side is {short_repr(value)}, expected left, right or nothing")
+    return side
 
 
 def check_size(path: Path, limit: int) -> None:

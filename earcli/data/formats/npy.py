@@ -16,6 +16,7 @@ from earcli.data.formats.columns import (
     check_size,
     default_point_names,
     nan_to_inf,
+    parse_side,
 )
 from earcli.errors import ManifestError
 from earcli.files import atomic_write
@@ -28,7 +29,7 @@ NO_BOX = (np.nan,) * 4
 
 
 def read_npy(path: Path, on_bad_row: OnBadRow) -> Columns:
-    """Reads a pickled dict of `image_paths`, `bboxes` and optionally `subjects` and `keypoints`.
+    """Reads a pickled dict of `image_paths`, `bboxes` and optionally `subjects`, `sides` and `keypoints`.
 
     The key points of an ear are None, or x and y in pixels for each point, optionally followed by COCO's visibility.
 
@@ -49,8 +50,9 @@ def read_npy(path: Path, on_bad_row: OnBadRow) -> Columns:
     paths = _column(content, "image_paths", path)
     boxes = _column(content, "bboxes", path)
     subjects = None if content.get("subjects") is None else _column(content, "subjects", path)
+    sides = None if content.get("sides") is None else _column(content, "sides", path)
     points = None if content.get("keypoints") is None else _column(content, "keypoints", path)
-    for key, column in (("bboxes", boxes), ("subjects", subjects), ("keypoints", points)):
+    for key, column in (("bboxes", boxes), ("subjects", subjects), ("sides", sides), ("keypoints", points)):
         if column is not None and len(column) != len(paths):
             raise ManifestError(f"{path} has {len(paths)} image_paths but {len(column)} {key}; each needs one.")
     for value in paths:
@@ -62,8 +64,9 @@ def read_npy(path: Path, on_bad_row: OnBadRow) -> Columns:
     names = None if subjects is None else ["" if value is None else str(value) for value in subjects]
     array, bad_boxes = _box_array(boxes, path, on_bad_row)
     keypoints, bad_points = _keypoint_column(points, path, on_bad_row)
-    columns = Columns(paths, array, names, keypoints=keypoints)
-    bad = bad_boxes | bad_points
+    known_sides, bad_sides = _side_column(sides, path, on_bad_row)
+    columns = Columns(paths, array, names, keypoints=keypoints, sides=known_sides)
+    bad = bad_boxes | bad_points | bad_sides
     return columns.subset([row for row in range(len(paths)) if row not in bad]) if bad else columns
 
 
@@ -74,6 +77,8 @@ def write_npy(path: Path, columns: Columns) -> None:
     content: Any = {"image_paths": np.array(columns.paths), "bboxes": boxes}
     if columns.subjects is not None:
         content["subjects"] = np.array(columns.subjects)
+    if columns.sides is not None:
+        content["sides"] = np.array(columns.sides)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.save(file, content, allow_pickle=True)
 
@@ -157,6 +162,20 @@ def _keypoint_column(
         value = short_repr(column[row])
         on_bad_row(f"{path}: keypoints[{row}] is {value}, expected x, y or x, y, visibility for each point")
     return result, bad
+
+
+def _side_column(column: Sequence[Any] | None, path: Path, on_bad_row: OnBadRow) -> tuple[list[str] | None, set[int]]:
+    """The side of each ear, and the rows that hold anything else."""
+    if column is None:
+        return None, set()
+    sides, bad = [""] * len(column), set()
+    for row, value in enumerate(column):
+        try:
+            sides[row] = parse_side(value)
+        except ValueError as error:
+            on_bad_row(f"{path}: sides[{row}]: {error}")
+            bad.add(row)
+    return sides, bad
 
 
 def _points(value: Any) -> Keypoints | None:

@@ -10,7 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from earcli.data.formats.columns import MAX_ROWS, Columns, Keypoints, OnBadRow, check_size, nan_to_inf
+from earcli.data.formats.columns import (
+    MAX_ROWS,
+    Columns,
+    Keypoints,
+    OnBadRow,
+    check_size,
+    nan_to_inf,
+    parse_side,
+)
 from earcli.data.formats.shapes import positive_size
 from earcli.data.formats.via import is_via_table, read_via_table
 from earcli.errors import ManifestError, UnknownFormatError
@@ -126,7 +134,7 @@ def _layout(path: Path, header: list[str]) -> _Layout:
         points,
         next((names.index(name) for name in CATEGORIES if name in names), None),
         (names.index(size[0]), names.index(size[1])) if size else None,
-        {key: names.index(key) for key in ("subject", "checksum", "source") if key in names},
+        {key: names.index(key) for key in ("subject", "checksum", "source", "side") if key in names},
     )
 
 
@@ -155,6 +163,7 @@ def _read_rows(path: Path, header: list[str], rows: BoundedRows, on_bad_row: OnB
                 raise ValueError("no picture is named")
             box = _box([row[i] for i in layout.box], layout.corners)
             points = _keypoints(row, layout.points)
+            side = parse_side(row[layout.texts["side"]]) if "side" in layout.texts else ""
         except ValueError as error:
             on_bad_row(f"{path}, line {line}: {error}")
             continue
@@ -167,7 +176,7 @@ def _read_rows(path: Path, header: list[str], rows: BoundedRows, on_bad_row: OnB
         if layout.size is not None:
             sizes.append(positive_size(*(row[i] for i in layout.size)))
         for key, index in layout.texts.items():
-            texts[key].append(unescape_formula(row[index]))
+            texts[key].append(side if key == "side" else unescape_formula(row[index]))
     return Columns(
         paths,
         np.array(boxes).reshape(-1, 4),
@@ -175,6 +184,7 @@ def _read_rows(path: Path, header: list[str], rows: BoundedRows, on_bad_row: OnB
         keypoints=keypoints if any(keypoints) else None,
         checksums=texts.get("checksum"),
         sources=texts.get("source"),
+        sides=texts.get("side"),
         categories=categories or None,
         sizes=sizes or None,
     )
@@ -222,12 +232,13 @@ def _keypoints(row: Sequence[str], columns: Mapping[str, tuple[int, ...]]) -> Ke
 
 
 def write_table(path: Path, columns: Columns) -> None:
-    """Writes the open manifest: image_path, x, y, width, height, subject, checksum, source."""
-    write_csv(path, HEADER, _cells(columns))
+    """Writes the open manifest: image_path, x, y, width, height, subject, checksum, source, and side if it is known."""
+    write_csv(path, (*HEADER, "side") if columns.sides else HEADER, _cells(columns))
 
 
 def _cells(columns: Columns) -> Iterator[Sequence[str | float]]:
     texts = [column or [""] * len(columns.paths) for column in (columns.subjects, columns.checksums, columns.sources)]
+    texts += [columns.sides] if columns.sides else []
     for name, box, *more in zip(columns.paths, columns.boxes, *texts, strict=True):
         yield name, *_box_cells(box), *more
 

@@ -1,5 +1,6 @@
 """Annotation files as real tools write them, the open manifest, and files that are broken or hostile."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,23 @@ def test_every_manifest_reads_back_what_was_written(tmp_path: Path, kind: str) -
     np.testing.assert_array_equal(read.boxes, written.boxes)
     if kind != ".npy":
         assert (read.checksums, read.sources) == (written.checksums, NAMES)
+
+
+@pytest.mark.parametrize("kind", [".csv", ".npy", ".coco.json"])
+def test_sides_are_read_back_and_other_words_refused(tmp_path: Path, kind: str) -> None:
+    sides = ["left", "right", ""] + ["left"] * (len(NAMES) - 3)
+    path, sizes = tmp_path / f"m{kind}", [(640, 480)] * len(NAMES)
+    write_columns(path, replace(columns(), sides=sides), sizes)
+    assert read_manifest(path).side_numbers().tolist() == [1, -1, 0] + [1] * (len(NAMES) - 3)
+    write_columns(path, replace(columns(), sides=["front", *sides[1:]]), sizes)
+    with pytest.raises(ManifestError, match="side is 'front', expected left, right or nothing"):
+        read_manifest(path)
+
+
+def test_the_side_in_the_name_of_a_category_counts(tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.csv", "filename,class,side\na.jpg,Left_Ear,\nb.jpg,Left_Ear,R\nc.jpg,Left_Ear,l\n")
+    assert read_manifest(path).side_numbers().tolist() == [1, -1, 1]
+    assert read_manifest(saved(tmp_path / "n.csv", "filename,class\na.jpg,bright\n")).side_numbers().tolist() == [0]
 
 
 @pytest.mark.parametrize(
