@@ -15,7 +15,7 @@ from earcli.checkpoints.runs import LAST, Kind, RunFolder, find_checkpoint
 from earcli.checkpoints.weights import AVERAGE_PREFIX, MODEL_PREFIX, check_fit, fingerprint
 from earcli.config.detector import FinetuneConfig
 from earcli.config.fields import Knobs
-from earcli.config.teacher import TrainConfig
+from earcli.config.teacher import EARLIER_MODEL, TrainConfig
 from earcli.errors import CheckpointError, ConfigError, DamagedError
 from earcli.models.detector import EarDetector
 from earcli.models.vae import EarVAE
@@ -27,11 +27,7 @@ FORMAT_VERSION = 2
 LOGGER = logging.getLogger("earcli")
 CONFIGS: dict[Kind, type[TrainConfig] | type[FinetuneConfig]] = {"teacher": TrainConfig, "detector": FinetuneConfig}
 COMMANDS: dict[Kind, str] = {"teacher": "ear train", "detector": "ear finetune"}
-BEFORE: dict[Kind, dict[str, Any]] = {
-    "teacher": {"skeleton_dim": 0, "side": "mixed"},
-    "detector": {"mirror_right": False},
-}
-"""The knobs that earlier versions did not have, where their default is not what those versions did."""
+EARLIER: dict[Kind, dict[str, Any]] = {"teacher": EARLIER_MODEL, "detector": {"mirror_right": False}}
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -97,8 +93,7 @@ class Checkpoint:
             raise CheckpointError(
                 f"{path} is a {own}'s checkpoint, expected a {kind}'s. Give one that {COMMANDS[kind]} wrote."
             )
-        values = content["hyper_parameters"]
-        values = {**BEFORE[own], **values}
+        values = {**EARLIER[own], **content["hyper_parameters"]}
         return cls(path, own, read_config(CONFIGS[own], values, path), content)
 
     @property

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from earcli.checkpoints.weights import check_fit
-from earcli.config.teacher import TrainConfig
+from earcli.config.teacher import EARLIER_MODEL, TrainConfig
 from earcli.errors import CheckpointError, ConfigError
 from earcli.models.vae import EarVAE
 from earcli.untrusted.files import read_bounded
@@ -16,8 +16,6 @@ from earcli.untrusted.torch_files import read_safetensors
 
 CONFIG_NAME, WEIGHTS_NAME = "config.json", "model.safetensors"
 MODEL_KNOBS = ("latent_dim", "image_size", "resnet_version", "skeleton_dim", "side")
-BEFORE = {"skeleton_dim": 0, "side": "mixed"}
-"""The knobs that folders of earlier versions lack."""
 
 
 class TeacherFolder(NamedTuple):
@@ -46,7 +44,7 @@ def read_folder(folder: Path) -> TeacherFolder:
                 f"{folder} has no {name}. Give a local folder that ear export --format safetensors wrote."
             )
     try:
-        metadata = {**BEFORE, **json.loads(read_bounded(folder / CONFIG_NAME))}
+        metadata = {**EARLIER_MODEL, **json.loads(read_bounded(folder / CONFIG_NAME))}
         config = TrainConfig.from_dict({name: metadata[name] for name in MODEL_KNOBS}, str(folder / CONFIG_NAME))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{folder / CONFIG_NAME} is damaged or was not written by ear. Export again.") from error

@@ -30,8 +30,9 @@ class ModelConfig:
     )
     side: Literal["estimate", "left", "right", "mixed"] = knob(
         "estimate",
-        "Which ears the pictures show. Right ears are mirrored, so that the networks see left ones only: those that "
-        "are estimated to be right ones, none (left), or all (right). mixed mirrors none, and flips at random.",
+        "Side of the ears in the pictures: estimate, left or right. Right ears are mirrored, so that the networks see "
+        "left ears only; estimate uses the labels of the manifest where it has them. mixed mirrors none and flips at "
+        "random.",
     )
     resnet_version: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = knob(
         "resnet50", "Backbone of the encoder."
@@ -209,6 +210,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "kl_anneal_epochs": 3,
     },
 }
+
+
+EARLIER_MODEL = {"skeleton_dim": 0, "side": "mixed"}
+"""The values of knobs that teachers of earlier versions did not have, where they differ from today's defaults."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Duplicates and near-duplicates, by perceptual hash and the correlation of thumbnails."""
 
-import base64
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -58,9 +57,9 @@ def _correlated(pairs: Pairs, first: NDArray[np.float32], second: NDArray[np.flo
 
 def _thumbnail(item: PictureFacts) -> NDArray[np.float32]:
     """(32, 32), mean 0 and norm 1; all 0 for an image without contrast, which then correlates with none."""
-    values = np.frombuffer(base64.b64decode(item.thumbnail), np.uint8).astype(np.float32)
+    values = item.thumbnail_pixels().astype(np.float32)
     values -= values.mean()
-    return (values / max(float(np.linalg.norm(values)), 1.0)).reshape(THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    return values / max(float(np.linalg.norm(values)), 1.0)
 
 
 def connect_equal(values: Iterable[object]) -> Pairs:

@@ -60,6 +60,11 @@ class PictureFacts:
     mirror_hash: int = 0
     thumbnail: str = ""
 
+    def thumbnail_pixels(self) -> NDArray[np.uint8]:
+        """(32, 32) gray values."""
+        values = np.frombuffer(base64.b64decode(self.thumbnail), np.uint8)
+        return values.reshape(THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+
 
 DEFAULTS = PictureFacts()
 
