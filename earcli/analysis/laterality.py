@@ -31,15 +31,15 @@ Sides = NDArray[np.int8]
 
 
 def fit_laterality(pixels: Pixels, known: Sides, seed: int) -> Laterality:
-    """An estimator fitted to crops of ears; drawn ears tell it which side is the left one.
+    """Fits an estimator to crops of ears; drawn ears show it which side is left.
 
     The features of left ears are modeled as a normal distribution, those of right ears as its mirror image. Expectation
     maximization (Dempster et al. 1977) fits the mixture, first in 10 principal components of the features, then in a
-    fifth of the number of crops, at most 80. It starts from the sides that drawn ears suggest.
+    fifth of the number of crops, at most 80. It starts from similarity to drawn left ears.
 
     Args:
         pixels: (N, S, S, 3) uint8; a random subset of at most 8,192 is used.
-        known: The sides that are not to be estimated.
+        known: The sides that labels state.
         seed: Seed of the subset.
 
     >>> pixels = np.zeros((4, 64, 64, 3), np.uint8)
@@ -95,14 +95,19 @@ class LeftEars:
     right: NDArray[np.bool_]
     doubtful: int
 
+    def describe(self, kind: str) -> str:
+        """A line on what was mirrored; `kind` says which ears these are, such as "training"."""
+        doubt = f"; for {self.doubtful} this is uncertain" if self.doubtful else ""
+        return f"{int(self.right.sum())} of {len(self.right)} {kind} ears are right ears and are mirrored{doubt}"
+
 
 def mirror_right_ears(estimator: Laterality, crops: Crops, known: Sides | None = None) -> LeftEars:
     """Mirrors the right ears among crops.
 
     Args:
-        estimator: On the CPU.
+        estimator: On any device.
         crops: N crops.
-        known: The sides that are not to be estimated; None estimates all.
+        known: The sides that labels state; None estimates all.
     """
     logits = estimate_sides(estimator, crops.pixels)
     known = np.zeros(len(crops), np.int8) if known is None else known
@@ -124,7 +129,7 @@ def _features(pixels: NDArray[np.uint8]) -> Floats:
 
 
 def _draw_left_ears(side: int) -> NDArray[np.uint8]:
-    """(16, side, side, 3)."""
+    """Crops of drawn left ears, (16, side, side, 3)."""
     crops = []
     for index in range(DRAWN_EARS):
         rng = np.random.default_rng(index)

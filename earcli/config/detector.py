@@ -34,8 +34,8 @@ class DetectorConfig:
     freeze_encoder: bool = knob(False, "Train the heads only and freeze everything that comes from the teacher.")
     mirror_right: bool | None = knob(
         None,
-        "Mirror what the teacher estimates to be right ears, and the predictions back. By default if the teacher does "
-        "so and `view` is crop.",
+        "Mirror right ears as the teacher does, and mirror predictions back. By default if the teacher mirrors them "
+        "and `view` is crop.",
     )
     landmarks: int | None = knob(
         None, "Landmarks per ear. By default the number that most labels have.", between(0, 10_000)

@@ -90,7 +90,7 @@ def build_detector(
         config: The configuration.
         names: The names of the landmarks.
         resumed: Whether a checkpoint, which `config` comes from, will fill the detector.
-        note: Called with a line that names the teacher.
+        note: Called with a line that names the teacher, and one if right ears are mirrored.
 
     Raises:
         CheckpointError: There is no such teacher, or it cannot be used.
@@ -111,6 +111,8 @@ def build_detector(
         note(f"teacher {checkpoint.path}")
     assert isinstance(checkpoint.config, TrainConfig)
     config = config.settled(checkpoint.config, names)
+    if config.mirror_right and note is not None:
+        note("right ears are mirrored, as this teacher estimates them, and predictions are mirrored back")
     teacher = checkpoint.teacher()
     laterality = teacher.laterality if config.mirror_right else None
     model = EarDetector(teacher.encoder, teacher.decoder, len(names), config.freeze_encoder, laterality)

@@ -142,7 +142,7 @@ def eigenears(
     from earcli.checkpoints.checkpoint import Checkpoint
     from earcli.files import atomic_folder
     from earcli.tasks.eigenears_files import EIGENEARS_FILES, write_eigenears
-    from earcli.tasks.inputs import teacher_crops, validation_set
+    from earcli.tasks.inputs import report_ears, teacher_crops, validation_set
 
     opened = Checkpoint.open(checkpoint, "teacher", run_dir=run_dir)
     model = opened.teacher(choose_device(device))
@@ -152,7 +152,7 @@ def eigenears(
         chosen = validation_set(opened, manifest, root_dir).limit(limit, seed)
         crops = teacher_crops(opened, model, chosen, Path(run_dir), num_workers, reporter)
         source = str(manifest or opened.config.val_manifest)
-        reporter.note(f"{len(crops)} ears of {source}")
+        report_ears(crops, source, reporter)
         analysis = _analyze(model, crops, components, batch_size, seed, reporter)
         result = EigenearsResult(
             output=folder,

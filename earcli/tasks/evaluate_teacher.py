@@ -17,7 +17,7 @@ from earcli.models.vae import EarVAE
 from earcli.reporting.reporter import Reporter
 from earcli.tasks.evaluate import Evaluation, EvaluationSettings
 from earcli.tasks.evaluation_files import TEACHER_FILES, write_teacher_evaluation
-from earcli.tasks.inputs import teacher_crops, training_set, validation_set
+from earcli.tasks.inputs import report_ears, teacher_crops, training_set, validation_set
 
 
 def evaluate_teacher(
@@ -41,7 +41,7 @@ def evaluate_teacher(
         manifest = manifest.with_subjects(subject).limit(limit, settings.seed)
         crops = teacher_crops(checkpoint, model, manifest, settings.run_dir, settings.num_workers, reporter)
         source = str(settings.manifest or config.val_manifest)
-        reporter.note(f"{len(crops)} ears of {source}")
+        report_ears(crops, source, reporter)
         measurements = Evaluator(
             model,
             crops.pixels,

@@ -121,6 +121,14 @@ def teacher_crops(
     """Crops as the teacher's networks see them: at its image size, and with right ears mirrored if it mirrors them.
 
     They are read through the cache that its training used, if any.
+
+    Args:
+        checkpoint: The teacher's.
+        model: The teacher.
+        manifest: The samples.
+        run_dir: Folder of all runs, for a checkpoint outside a run folder.
+        workers: Threads that decode.
+        reporter: Receives progress and what was skipped.
     """
     from earcli.analysis.laterality import mirror_right_ears
     from earcli.config.teacher import TrainConfig
@@ -129,4 +137,15 @@ def teacher_crops(
     assert isinstance(config, TrainConfig)
     cache = None if config.no_cache else cache_folder(checkpoint, run_dir)
     crops = read_crops(manifest, config.image_size, cache, workers, reporter)
-    return crops if model.laterality is None else mirror_right_ears(model.laterality, crops).crops
+    if model.laterality is None:
+        return crops
+    return mirror_right_ears(model.laterality, crops).crops
+
+
+def report_ears(crops: "Crops", source: str, reporter: "Reporter") -> None:
+    """Reports the number of crops, their source, and how many of them are mirrored."""
+    from earcli.data.pixels import MirroredPixels
+
+    pixels = crops.pixels
+    mirrored = f"; {int(pixels.mirrored.sum())} right ears are mirrored" if isinstance(pixels, MirroredPixels) else ""
+    reporter.note(f"{len(crops)} ears of {source}{mirrored}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from earcli.config.signature import with_knobs
 from earcli.config.teacher import AnyRunConfig, TrainConfig
+from earcli.errors import ConfigError
 from earcli.reporting.reporter import SILENT, Reporter
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from earcli.models.skeleton import SkeletonBasis
 
 SIDES = {"left": 1, "right": -1}
-"""The sides of ears that `side` states for all pictures."""
+"""The values of `side` that hold for every ear, as `Sides` has them."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def run_teacher(config: TrainConfig, checkpoint: "Checkpoint | None", reporter: 
 
 
 def _laterality(config: TrainConfig, train: "Crops", reporter: Reporter) -> "Laterality":
-    """What tells left ears from right ones, fitted to the training crops."""
+    """The estimator of sides, fitted to the training crops."""
     from earcli.analysis.laterality import fit_laterality
 
     reporter.progress("telling left ears from right ones", 0, 1)
@@ -129,11 +130,23 @@ def _laterality(config: TrainConfig, train: "Crops", reporter: Reporter) -> "Lat
 
 
 def _known_sides(config: TrainConfig, crops: "Crops") -> "Sides":
+    """The sides that `side` or the manifest states.
+
+    Raises:
+        ConfigError: They contradict each other.
+    """
     import numpy as np
 
-    if config.side in SIDES:
-        return np.full(len(crops), SIDES[config.side], np.int8)
-    return crops.manifest.side_numbers()
+    labeled = crops.manifest.side_numbers()
+    if config.side not in SIDES:
+        return labeled
+    wrong = int((labeled == -SIDES[config.side]).sum())
+    if wrong:
+        raise ConfigError(
+            f"`side` is {config.side}, but {wrong} of {len(crops)} ears are labeled as the other side. "
+            "Use estimate, which keeps the labels."
+        )
+    return np.full(len(crops), SIDES[config.side], np.int8)
 
 
 def _mirror(laterality: "Laterality", crops: "Crops", config: TrainConfig, name: str, reporter: Reporter) -> "Crops":
@@ -141,8 +154,7 @@ def _mirror(laterality: "Laterality", crops: "Crops", config: TrainConfig, name:
     from earcli.analysis.laterality import mirror_right_ears
 
     left = mirror_right_ears(laterality, crops, _known_sides(config, crops))
-    doubt = f"; {left.doubtful} are doubtful" if left.doubtful else ""
-    reporter.note(f"{int(left.right.sum())} of {len(crops)} {name} ears are right ears, and are mirrored{doubt}")
+    reporter.note(left.describe(name))
     return left.crops
 
 
