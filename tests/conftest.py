@@ -107,6 +107,7 @@ def trained(many_ears: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFol
 
 
 def _train(many_ears: Path, run_dir: Path) -> None:
+    from earcli.analysis.laterality import fit_laterality, mirror_right_ears
     from earcli.analysis.skeleton import fit_skeleton
     from earcli.training.loop import Pretrained, train_teacher
 
@@ -127,8 +128,10 @@ def _train(many_ears: Path, run_dir: Path) -> None:
         load_crops(read_manifest(path), 64, config.run_dir / ".cache", 2)
         for path in (config.train_manifest, config.val_manifest)
     )
+    laterality = fit_laterality(train.pixels, train.manifest.side_numbers(), seed=0)
+    train, val = (mirror_right_ears(laterality, crops).crops for crops in (train, val))
     skeleton = fit_skeleton(train.pixels, config.skeleton_dim, flips=False, seed=0)
-    train_teacher(config, train, val, Pretrained(None, None, skeleton), SILENT)
+    train_teacher(config, train, val, Pretrained(None, None, skeleton, laterality), SILENT)
 
 
 @pytest.fixture
@@ -143,6 +146,7 @@ def teacher(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained checkpoint in a run folder; every layer has an effect, batch norms have statistics of ears."""
     import torch
 
+    from earcli.analysis.laterality import fit_laterality
     from earcli.analysis.skeleton import fit_skeleton
     from earcli.data.batches import as_images
     from earcli.data.decoding import sample_crops
@@ -160,6 +164,7 @@ def teacher(ears: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.nn.init.normal_(model.encoder.logvar_head.weight, std=0.01)
     sample = sample_crops(read_manifest(config.train_manifest), config.image_size, 24, 2)
     model.skeleton.set_basis(fit_skeleton(sample, config.skeleton_dim, flips=False, seed=0))
+    model.laterality.load_state_dict(fit_laterality(sample, np.zeros(24, np.int8), seed=0).state_dict())
     pixels = torch.from_numpy(sample)
     with torch.no_grad():
         for _ in range(8):

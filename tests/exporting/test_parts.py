@@ -1,5 +1,7 @@
 """Tests of `earcli/exporting/parts.py`."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -55,3 +57,17 @@ def test_a_detectors_part_gives_its_boxes_and_logits_for_images_of_its_side(mode
     with torch.no_grad():
         boxes, keypoints = detector(part.example)
         torch.testing.assert_close(part.module(part.example), {"boxes": boxes, "keypoints": keypoints})
+
+
+def test_parts_of_a_teacher_that_mirrors_right_ears_give_back_the_side_of_the_image(teacher: Path) -> None:
+    model = EarVAE.load_from_checkpoint(teacher)
+    assert model.laterality is not None
+    encoder, vae = make_part(model, "encoder"), make_part(model, "vae")
+    images = torch.cat([encoder.example, encoder.example.flip(3)])  # two of the four are taken for right ears
+    with torch.no_grad():
+        outputs, output = vae.module(images), model(images)
+        torch.testing.assert_close(outputs["reconstruction"], output.reconstruction)
+        torch.testing.assert_close(outputs["right"], model.laterality(images))
+        assert (outputs["right"] > 0).sum() == 2
+        torch.testing.assert_close({"reconstruction": output.reconstruction, **encoder.module(images)}, outputs)
+    assert vae.outputs == ("reconstruction", *encoder.outputs) == ("reconstruction", "mu", "logvar", "right")

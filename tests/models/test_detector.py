@@ -28,7 +28,10 @@ def test_it_takes_what_the_teacher_knows(teacher: Path) -> None:
     assert detector.encoder is vae.encoder
     assert detector.num_landmarks == 17
     loaded = EarDetector.from_vae_checkpoint(teacher).eval()
-    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    assert vae.laterality is not None
+    assert loaded.laterality is not None
+    assert torch.equal(loaded.laterality.direction, vae.laterality.direction)
+    images, _ = vae.laterality.to_left(torch.rand(2, 3, 64, 64) * 2 - 1)
     with torch.no_grad():
         mean = loaded.encoder.mean(loaded.encoder.extract_features(images))
         assert torch.equal(mean, vae.eval().encode(images)[:, vae.skeleton_dim :])

@@ -78,7 +78,10 @@ def test_views_are_twice_as_large_where_they_will_be_augmented(config: FinetuneC
 def test_a_detector_starts_from_its_teacher_or_from_its_seed(config: FinetuneConfig, teacher: Path) -> None:
     names, notes = ("top", "lobe"), []
     model, settled = build_detector(config, names, note=notes.append)
-    assert notes == [f"teacher {teacher}"]
+    mirrored = "right ears are mirrored, as this teacher estimates them, and predictions are mirrored back"
+    assert notes == [f"teacher {teacher}", mirrored]
+    assert build_detector(replace(config, view="picture"), names, note=notes.append)[0].laterality is None
+    assert notes[2:] == [f"teacher {teacher}"]
     assert (settled.latent_dim, settled.image_size, settled.point_names) == (8, 64, names)
     weights = Checkpoint.open(teacher).teacher().encoder.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in model.encoder.state_dict().items())

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+from crops import left_crops
 from fitting import Recorder
 from sklearn.decomposition import PCA
 
@@ -12,7 +13,6 @@ from earcli.analysis.eigenears import EigenEars
 from earcli.analysis.encoding import posterior_means
 from earcli.checkpoints.checkpoint import Checkpoint
 from earcli.checkpoints.runs import RunFolder
-from earcli.data.images import read_crop
 from earcli.data.manifest import read_manifest
 from earcli.errors import ConfigError
 from earcli.tasks.eigenears import EigenearsComponent, EigenearsResult, _Analysis, _notes, eigenears
@@ -40,10 +40,9 @@ def test_the_explained_variance_is_that_of_the_codes(
         run.last, manifest=manifest, components=2, steps=3, limit=12, seed=5, output=tmp_path / "out", reporter=reporter
     )
     assert capsys.readouterr() == ("", "")
-    assert reporter.notes == [f"teacher {run.last}", f"12 ears of {manifest}"]
-    chosen = read_manifest(manifest).limit(12, seed=5)
-    pixels = np.stack([read_crop(chosen.locate(row), chosen.boxes[row], 64) for row in range(12)])
     model = Checkpoint.open(run.last).teacher()
+    pixels, mirrored = left_crops(model, read_manifest(manifest).limit(12, seed=5))
+    assert reporter.notes == [f"teacher {run.last}", f"12 ears of {manifest}; {mirrored} right ears are mirrored"]
     codes = posterior_means(model, pixels)[:, model.skeleton_dim :]
     singular = np.linalg.svd(codes - codes.mean(0), compute_uv=False)
     expected = singular**2 / (singular**2).sum()

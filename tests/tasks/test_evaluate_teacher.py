@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from crops import left_crops
 from fitting import Recorder
 
 from earcli.analysis.verdict import Targets
 from earcli.checkpoints.checkpoint import Checkpoint
-from earcli.data.images import read_crop
 from earcli.data.manifest import read_manifest
 from earcli.errors import ManifestError
 from earcli.tasks.evaluate import Evaluation, EvaluationSettings
@@ -28,23 +28,20 @@ def evaluated(checkpoint: Checkpoint, tmp_path: Path, reporter: Recorder, **opti
     return evaluate_teacher(checkpoint, settings, Targets(), **options)
 
 
-def crops(path: Path) -> np.ndarray:
-    manifest = read_manifest(path)
-    return np.stack([read_crop(manifest.locate(row), manifest.boxes[row], 64) for row in range(len(manifest))]) / 255
-
-
 def test_the_sets_of_the_run_are_used(checkpoint: Checkpoint, ears: Path, tmp_path: Path) -> None:
     reporter = Recorder()
     evaluation = evaluated(checkpoint, tmp_path, reporter)
-    mean = crops(ears / "train_teacher.npy").mean(axis=0)
-    errors = ((crops(ears / "val_teacher.npy") - mean) ** 2).mean(axis=(1, 2, 3))
+    model = checkpoint.teacher()
+    mean = left_crops(model, read_manifest(ears / "train_teacher.npy")).pixels.mean(axis=0) / 255
+    val = left_crops(model, read_manifest(ears / "val_teacher.npy"))
+    errors = ((val.pixels / 255 - mean) ** 2).mean(axis=(1, 2, 3))
     found = evaluation.metrics["baselines"]["mean_image"]["psnr"]["value"]
     assert found == pytest.approx(float((-10 * np.log10(errors)).mean()), rel=1e-5)
     assert evaluation.metrics["images"] == 6
     assert "perceptual" not in evaluation.metrics["reconstruction"]
     assert reporter.notes == [
         f"teacher {checkpoint.path}",
-        f"6 ears of {ears / 'val_teacher.npy'}",
+        f"6 ears of {ears / 'val_teacher.npy'}; {val.mirrored} right ears are mirrored",
         "no VGG distance: its weights are not on this machine (`perceptual_weights` imagenet downloads them)",
     ]
 

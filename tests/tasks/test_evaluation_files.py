@@ -12,11 +12,13 @@ import torch
 from earcli.analysis.evaluation import TeacherMeasurements
 from earcli.analysis.verdict import MetricRow
 from earcli.config.teacher import TrainConfig
+from earcli.data.batches import as_images, as_pixels
 from earcli.data.cache import Crops, Skipped
 from earcli.data.manifest import Manifest
+from earcli.data.pixels import MirroredPixels
 from earcli.files import check_replaceable
 from earcli.models.vae import EarVAE
-from earcli.tasks.evaluation_files import TEACHER_FILES, write_metrics, write_teacher_evaluation
+from earcli.tasks.evaluation_files import TEACHER_FILES, _with_reconstructions, write_metrics, write_teacher_evaluation
 
 COUNT = 20
 ROWS = [
@@ -96,3 +98,17 @@ def test_the_best_median_and_worst_ears_are_drawn(
 def test_metrics_that_no_json_reader_takes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         write_metrics(tmp_path / "metrics.json", {"psnr": float("nan")})
+
+
+def test_examples_show_ears_on_the_side_that_they_have(teacher: Path) -> None:
+    model = EarVAE.load_from_checkpoint(teacher)
+    assert model.laterality is not None
+    plain = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), np.uint8)
+    images = as_images(torch.from_numpy(plain).permute(0, 3, 1, 2))
+    right = (model.laterality(images) > 0).numpy()
+    assert 0 < right.sum() < 6
+    rows = np.array([4, 0, 5, 1, 2, 3])
+    shown, reconstructions = _with_reconstructions(model, MirroredPixels(plain, right), rows)
+    assert np.array_equal(shown, plain[rows])
+    with torch.no_grad():
+        assert np.array_equal(reconstructions, as_pixels(model(images[rows]).reconstruction))

@@ -136,12 +136,22 @@ def test_stated_sides_are_not_estimated(config: TrainConfig, tmp_path: Path) -> 
         run_teacher(replace(config, epochs=1, **knobs), None, reporter)  # type: ignore[arg-type]
         return [note for note in reporter.notes if "right ears" in note]
 
-    assert notes(side="right")[0] == "8 of 8 training ears are right ears, and are mirrored"
-    assert notes(side="left")[0] == "0 of 8 training ears are right ears, and are mirrored"
+    assert notes(side="right")[0] == "8 of 8 training ears are right ears and are mirrored"
+    assert notes(side="left")[0] == "0 of 8 training ears are right ears and are mirrored"
     assert notes(side="mixed") == []
     manifest = read_manifest(config.train_manifest)
     columns = replace(manifest, paths=[str(manifest.locate(row)) for row in range(len(manifest))])
     sides = ["right"] * 3 + ["left"] * (len(manifest) - 3)
     write_columns(tmp_path / "sides.csv", replace(columns, sides=sides), [])
     (first, _) = notes(train_manifest=tmp_path / "sides.csv", limit_train=None)
-    assert first == "3 of 24 training ears are right ears, and are mirrored"
+    assert first == "3 of 24 training ears are right ears and are mirrored"
+
+
+def test_a_side_that_contradicts_the_labels_is_refused(config: TrainConfig, tmp_path: Path) -> None:
+    manifest = read_manifest(config.train_manifest)
+    columns = replace(manifest, paths=[str(manifest.locate(row)) for row in range(len(manifest))])
+    sides = ["right"] * 2 + [""] * (len(manifest) - 2)
+    write_columns(tmp_path / "sides.csv", replace(columns, sides=sides), [])
+    contradictory = replace(config, side="left", train_manifest=tmp_path / "sides.csv", limit_train=None)
+    with pytest.raises(ConfigError, match="`side` is left, but 2 of 24 ears are labeled as the other side"):
+        run_teacher(contradictory, None, Recorder())

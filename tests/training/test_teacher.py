@@ -1,15 +1,19 @@
 """Tests of `earcli/training/teacher.py`."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 
 from earcli.config.teacher import TrainConfig
+from earcli.data.augmentation import STRENGTHS, AugmentationStrength
 from earcli.data.batches import Batch, as_images
 from earcli.data.cache import Crops
 from earcli.data.manifest import Manifest
+from earcli.data.pixels import MirroredPixels
+from earcli.models.vae import VAEOutput
 from earcli.training.teacher import TeacherModule
 
 CONFIG = TrainConfig.resolve("tiny", {}, {"latent_dim": 4, "precision": "32", "augment": "light"})
@@ -93,3 +97,35 @@ def test_the_samples_are_ears_over_their_reconstructions() -> None:
     np.testing.assert_array_equal(cells[0], pixels)
     expected = ((decoded.permute(0, 2, 3, 1).double().numpy() + 1) * 127.5).round()
     assert np.abs(cells[1] - expected).max() <= 1
+
+
+@pytest.mark.parametrize(("side", "flipped"), [("estimate", False), ("mixed", True)])
+def test_only_mixed_sides_are_flipped_at_random(
+    monkeypatch: pytest.MonkeyPatch, side: Literal["estimate", "mixed"], flipped: bool
+) -> None:
+    still = AugmentationStrength(rotate=0, zoom=0, shift=0, brightness=0, contrast=0, color=0)
+    monkeypatch.setitem(STRENGTHS, "light", still)
+    teacher, seen = module(replace(CONFIG, side=side)).train(), []
+    encode = teacher.model.autoencode
+
+    def record(images: torch.Tensor, generator: torch.Generator | None = None) -> VAEOutput:
+        seen.append(images)
+        return encode(images, generator)
+
+    monkeypatch.setattr(teacher.model, "autoencode", record)
+    samples = batch(8)
+    teacher.training_step(samples, 0)
+    plain = as_images(samples["pixels"])
+    moved = (seen[0] - plain).abs().amax((1, 2, 3)) > 1e-4
+    assert moved.any() == flipped
+    torch.testing.assert_close(seen[0], torch.where(moved[:, None, None, None], plain.flip(3), plain))
+
+
+def test_sample_reconstructions_show_ears_on_the_side_that_they_have() -> None:
+    plain = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    manifest = Manifest(["a.png", "b.png", "c.png"], np.full((3, 4), np.nan))
+    mirrored = np.array([True, False, True])
+    grid = module(val=Crops(MirroredPixels(plain, mirrored), manifest, [])).eval().sample_grid()
+    unmirrored = module(val=Crops(plain, manifest, [])).eval().sample_grid()
+    above = slice(0, len(grid) // 2 - 1)
+    assert np.array_equal(grid[above], unmirrored[above])
