@@ -27,9 +27,10 @@ def test_commands_and_flags_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for name, rest in re.findall(r"(?:`|\$ )ear (bench [a-z]+|[a-z][a-z-]*)([^`\n#]*)", text):
         assert name in COMMANDS, f"ear {name}"
-        known = {flag for parameter in COMMANDS[name].params for flag in parameter.opts}
+        known = {flag for p in COMMANDS[name].params for flag in (*p.opts, *p.secondary_opts)}
         assert set(re.findall(r"--[a-z][a-z-]*", rest)) <= known | {"--help"}, f"ear {name}{rest}"
-    every = {flag for command in COMMANDS.values() for p in command.params for flag in p.opts} | {"--help", "--logdir"}
+    parameters = [p for command in COMMANDS.values() for p in command.params]
+    every = {flag for p in parameters for flag in (*p.opts, *p.secondary_opts)} | {"--help", "--logdir"}
     assert set(re.findall(r"`(--[a-z][a-z-]*)", text)) <= every
 
 

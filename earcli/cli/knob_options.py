@@ -21,9 +21,11 @@ def knob_options(kinds: Sequence[type[Knobs]], resumable_only: bool) -> list[ins
     flags = flags_of(knobs, {})
     result = []
     for name, info in knobs.items():
+        # a switch that need not be off by default also has a flag that turns it off
+        both = info.type == bool | None or (info.type is bool and resumable_only)
         words: Mapping[str, int] = info.field.metadata["words"]
         option = typer.Option(
-            flags[name],
+            f"{flags[name]}/--no-{flags[name].removeprefix('--')}" if both else flags[name],
             help=with_flags(info.field.metadata["help"], flags),
             rich_help_panel=info.group,
             parser=_number_or(words) if words else None,

@@ -66,6 +66,7 @@ def compare_init(
         checkpoint: Teacher: a file, a run's folder, or last.ckpt or best of the newest run. By default that
             of `config`, else best.
         starts: Initializations, separated by commas: none, teacher, frozen (a teacher that is not trained), imagenet.
+            Only those from a teacher mirror right ears, if it does.
         budgets: Numbers of training labels, separated by commas.
         seeds: Repetitions, each with its own folds, labels and random numbers.
         folds: Folds of the cross-validation.

@@ -37,3 +37,10 @@ def test_a_number_may_be_a_word() -> None:
     assert isinstance(parse("auto"), int)
     with pytest.raises(typer.BadParameter, match="'many' is not a valid integer or auto"):
         parse("many")
+
+
+def test_a_switch_that_may_be_on_by_default_can_be_turned_off() -> None:
+    assert options(FinetuneConfig)["mirror_right"][2].default == "--mirror-right/--no-mirror-right"
+    assert options(TrainConfig)["low_memory"][2].default == "--low-memory"
+    resumed = options(TrainConfig, FinetuneConfig, resumable_only=True)
+    assert resumed["low_memory"][2].default == "--low-memory/--no-low-memory"

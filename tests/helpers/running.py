@@ -42,7 +42,7 @@ def flags_of(words: list[str]) -> set[str]:
     for word in words[:2]:
         if word in getattr(command, "commands", {}):
             command = command.commands[word]  # type: ignore[attr-defined]
-    return {flag for parameter in command.params for flag in parameter.opts} | {"--help"}
+    return {flag for p in command.params for flag in (*p.opts, *p.secondary_opts)} | {"--help"}
 
 
 def fails(result: Result, *parts: str) -> None:
