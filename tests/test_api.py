@@ -9,6 +9,7 @@ import pytest
 import earcli
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "docs" / "examples").glob("*.py"))
+LONG = {"few_labels_to_onnx"}
 
 
 def test_the_whole_way_in_one_process_is_silent(
@@ -44,7 +45,9 @@ def test_the_whole_way_in_one_process_is_silent(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("script", EXAMPLES, ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "script", [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] * (p.stem in LONG)) for p in EXAMPLES]
+)
 def test_the_examples_run(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,8 +29,9 @@ def eigenears(console: Console, result: EigenearsResult) -> None:
     print_sections(console, HEADER, [("", rows)], optional=("correlates with",))
     for note in result.notes:
         print_line(note, console)
-    files = "eigenears_grid.png, variance.png, pc_01.png ..., eigenears.npz, eigenears.json"
-    print_line(f"results {result.output}: {files}", console)
+    names = ["eigenears_grid.png", "skeleton_grid.png", "variance.png", "pc_01.png"]
+    pictures = ", ".join(name for name in names if (result.output / name).is_file())
+    print_line(f"results {result.output}: {pictures} ..., eigenears.npz, eigenears.json", console)
 
 
 def _percent(fraction: float | None) -> str:

@@ -171,7 +171,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "small": {
         "image_size": 64,
         "latent_dim": 64,
-        "skeleton_dim": 192,
+        "skeleton_dim": 448,
         "resnet_version": "resnet18",
         "weights": "none",
         "perceptual_weights": "none",

@@ -49,6 +49,15 @@ def test_a_run_writes_the_current_format_version(run: RunFolder) -> None:
         assert torch.load(path, weights_only=True)["format_version"] == FORMAT_VERSION == 2
 
 
+def test_a_checkpoint_of_version_1_loads(run: RunFolder) -> None:
+    to_version_1(run.last)
+    checkpoint = Checkpoint.open(run.last)
+    assert "format_version" not in checkpoint.content
+    assert checkpoint.kind == "teacher"
+    assert checkpoint.teacher().skeleton is not None
+
+
+@pytest.mark.slow
 def test_a_checkpoint_of_version_1_loads_and_resumes_bit_exactly(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,10 @@ from earcli.tasks.resume import resume
 from earcli.tasks.train import check_devices, finish, run_teacher, train
 
 
+class StopRunError(Exception):
+    """Ends a run before its first step."""
+
+
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
@@ -130,10 +134,18 @@ def test_right_ears_are_mirrored_before_training(config: TrainConfig) -> None:
     assert torch.equal(again.direction, teacher.laterality.direction)
 
 
-def test_stated_sides_are_not_estimated(config: TrainConfig, tmp_path: Path) -> None:
+def test_stated_sides_are_not_estimated(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*arguments: object) -> None:
+        raise StopRunError
+
+    monkeypatch.setattr("earcli.training.loop.train_teacher", stop)
+
     def notes(**knobs: object) -> list[str]:
         reporter = Recorder()
-        run_teacher(replace(config, epochs=1, **knobs), None, reporter)  # type: ignore[arg-type]
+        with pytest.raises(StopRunError):
+            run_teacher(replace(config, **knobs), None, reporter)  # type: ignore[arg-type]
         return [note for note in reporter.notes if "right ears" in note]
 
     assert notes(side="right")[0] == "8 of 8 training ears are right ears and are mirrored"
