@@ -134,9 +134,7 @@ def test_right_ears_are_mirrored_before_training(config: TrainConfig) -> None:
     assert torch.equal(again.direction, teacher.laterality.direction)
 
 
-def test_stated_sides_are_not_estimated(
-    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stated_sides_are_not_estimated(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*arguments: object) -> None:
         raise StopRunError
 
