@@ -11,9 +11,20 @@ import torchvision
 
 from earcli import __version__
 from earcli.checkpoints.pretrained import cached_path
+from earcli.config.fields import RESNETS
 from earcli.config.teacher import TrainConfig
 
-PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow", "onnx", "onnxruntime")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "pytorch-lightning",
+    "torchmetrics",
+    "numpy",
+    "pillow",
+    "onnx",
+    "onnxruntime",
+)
 
 
 def environment(config: TrainConfig) -> dict[str, str]:
@@ -22,10 +33,9 @@ def environment(config: TrainConfig) -> dict[str, str]:
     Args:
         config: The configuration whose precision and backbone are reported; its precision is not `auto`.
     """
-    urls = {
-        config.resnet_version: torchvision.models.get_model_weights(config.resnet_version).DEFAULT.url,
-        "vgg16": torchvision.models.VGG16_Weights.IMAGENET1K_V1.url,
-    }
+    urls = {"vgg16": torchvision.models.VGG16_Weights.IMAGENET1K_V1.url}
+    if config.encoder in RESNETS:
+        urls = {config.encoder: torchvision.models.get_model_weights(config.encoder).DEFAULT.url, **urls}
     weights = [f"{name} {'cached' if cached_path(url).is_file() else 'not cached'}" for name, url in urls.items()]
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     return {

@@ -143,7 +143,7 @@ def check_training(config: TrainConfig, module: TeacherModule, pixels: Tensor) -
     module.zero_grad()
     module.model.encoder.freeze(2)
     _loss(config, module, batch).backward()  # type: ignore[no-untyped-call]
-    frozen = [p for layer in module.model.encoder.frozen for p in layer.parameters()]
+    frozen = module.model.encoder.frozen
     touched = sum(p.grad is not None for p in frozen)
     module.model.encoder.freeze(config.freeze_layers)
     module.zero_grad()

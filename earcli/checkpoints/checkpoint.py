@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from earcli.checkpoints.runs import LAST, Kind, RunFolder, find_checkpoint
-from earcli.checkpoints.weights import AVERAGE_PREFIX, MODEL_PREFIX, check_fit, fingerprint
+from earcli.checkpoints.weights import AVERAGE_PREFIX, MODEL_PREFIX, check_fit, fingerprint, with_trunk
 from earcli.config.detector import FinetuneConfig
 from earcli.config.fields import Knobs
 from earcli.config.teacher import EARLIER_MODEL, TrainConfig
@@ -22,12 +22,15 @@ from earcli.models.vae import EarVAE
 from earcli.untrusted.pickles import ForbiddenError
 from earcli.untrusted.torch_files import read_torch_file
 
-FORMAT_VERSION = 2
-"""Of what `ear` writes. Version 1 has no `format_version`, and is read as well."""
+FORMAT_VERSION = 3
+"""Of what `ear` writes. Version 1 has no `format_version`, 2 no trunk in the names of weights; both are read too."""
 LOGGER = logging.getLogger("earcli")
 CONFIGS: dict[Kind, type[TrainConfig] | type[FinetuneConfig]] = {"teacher": TrainConfig, "detector": FinetuneConfig}
 COMMANDS: dict[Kind, str] = {"teacher": "ear train", "detector": "ear finetune"}
-EARLIER: dict[Kind, dict[str, Any]] = {"teacher": EARLIER_MODEL, "detector": {"mirror_right": False}}
+EARLIER: dict[Kind, dict[str, Any]] = {
+    "teacher": EARLIER_MODEL,
+    "detector": {"mirror_right": False, "encoder_size": 0, "input_stats": "none"},
+}
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -88,6 +91,7 @@ class Checkpoint:
     def _read(cls, path: Path, kind: Kind | None) -> Self:
         content = _read_content(path)
         _check_version(content, path)
+        content["state_dict"] = with_trunk(content["state_dict"])
         own = kind_of(content["hyper_parameters"])
         if kind not in (own, None):
             raise CheckpointError(

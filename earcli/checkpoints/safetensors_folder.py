@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from earcli.checkpoints.weights import check_fit
+from earcli.checkpoints.weights import check_fit, with_trunk
 from earcli.config.teacher import EARLIER_MODEL, TrainConfig
 from earcli.errors import CheckpointError, ConfigError
 from earcli.models.vae import EarVAE
@@ -15,7 +15,9 @@ from earcli.untrusted.files import read_bounded
 from earcli.untrusted.torch_files import read_safetensors
 
 CONFIG_NAME, WEIGHTS_NAME = "config.json", "model.safetensors"
-MODEL_KNOBS = ("latent_dim", "image_size", "resnet_version", "skeleton_dim", "side")
+MODEL_KNOBS = ("latent_dim", "image_size", "encoder", "encoder_size", "input_stats", "skeleton_dim", "side")
+
+EARLIER_FACTS = {**EARLIER_MODEL, "encoder_size": 0}
 
 
 class TeacherFolder(NamedTuple):
@@ -44,14 +46,15 @@ def read_folder(folder: Path) -> TeacherFolder:
                 f"{folder} has no {name}. Give a local folder that ear export --format safetensors wrote."
             )
     try:
-        metadata = {**EARLIER_MODEL, **json.loads(read_bounded(folder / CONFIG_NAME))}
+        metadata = {**EARLIER_FACTS, **json.loads(read_bounded(folder / CONFIG_NAME))}
+        metadata.setdefault("encoder", metadata.get("resnet_version"))
         config = TrainConfig.from_dict({name: metadata[name] for name in MODEL_KNOBS}, str(folder / CONFIG_NAME))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{folder / CONFIG_NAME} is damaged or was not written by ear. Export again.") from error
     except ConfigError as error:
         raise CheckpointError(f"{error} Export again.") from error
     try:
-        return TeacherFolder(config, metadata, read_safetensors(folder / WEIGHTS_NAME))
+        return TeacherFolder(config, metadata, with_trunk(read_safetensors(folder / WEIGHTS_NAME)))
     except Exception as error:  # a damaged file can raise anything
         raise CheckpointError(f"{folder / WEIGHTS_NAME} is damaged ({error}). Export again.") from error
 

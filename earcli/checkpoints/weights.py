@@ -1,12 +1,14 @@
 """Weights: identified by a fingerprint, checked against a model."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 
 from torch import Tensor
 
 from earcli.errors import CheckpointError, WeightsError
 
+FORMER_PARTS = re.compile(r"^((?:\w+\.)?)encoder\.(stem|layers)\.")
 MODEL_PREFIX, AVERAGE_PREFIX = "model.", "average."
 """Of the names in a training checkpoint: the trained weights, and their moving average."""
 
@@ -21,9 +23,20 @@ def fingerprint(weights: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(weights.items()):
         if value.is_floating_point():  # the counters of batch norm do not change what is computed
-            digest.update(f"{name} {tuple(value.shape)}".encode())
+            # without the trunk, as earlier versions named weights, so that their indexes stay valid
+            digest.update(f"{name.replace('encoder.trunk.', 'encoder.', 1)} {tuple(value.shape)}".encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def with_trunk(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights by the names of this version: earlier ones had the parts of a ResNet in the encoder itself.
+
+    >>> import torch
+    >>> list(with_trunk({"model.encoder.stem.0.weight": torch.zeros(1)}))
+    ['model.encoder.trunk.stem.0.weight']
+    """
+    return {FORMER_PARTS.sub(r"\1encoder.trunk.\2.", name): value for name, value in weights.items()}
 
 
 def check_fit(

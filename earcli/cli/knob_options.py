@@ -24,8 +24,10 @@ def knob_options(kinds: Sequence[type[Knobs]], resumable_only: bool) -> list[ins
         # a switch that need not be off by default also has a flag that turns it off
         both = info.type == bool | None or (info.type is bool and resumable_only)
         words: Mapping[str, int] = info.field.metadata["words"]
+        former = info.field.metadata["former"]
         option = typer.Option(
             f"{flags[name]}/--no-{flags[name].removeprefix('--')}" if both else flags[name],
+            *([f"--{former.replace('_', '-')}"] if former else []),
             help=with_flags(info.field.metadata["help"], flags),
             rich_help_panel=info.group,
             parser=_number_or(words) if words else None,

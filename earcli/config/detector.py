@@ -5,11 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from earcli.config.fields import above, at_least, below_one, between, image_side, knob, plain_name
+from earcli.config.fields import above, at_least, below_one, between, encoder_name, image_side, knob, plain_name
 from earcli.config.teacher import (
     AUTO,
     BATCH_HELP,
     EMA_HELP,
+    ENCODER_HELP,
+    ENCODER_SIZE_HELP,
+    INPUT_STATS_HELP,
     AnyRunConfig,
     DataConfig,
     OptimConfig,
@@ -28,9 +31,10 @@ class DetectorConfig:
         "best", "Teacher to start from: a file, a run's folder, or last.ckpt or best of the newest run."
     )
     init: Literal["teacher", "imagenet", "none"] = knob(
-        "teacher", "Initialization: a teacher, a backbone with `weights`, or random weights (none)."
+        "teacher",
+        "Initialization: a teacher, an encoder with pretrained `weights` (imagenet), or random weights (none).",
     )
-    weights: str = knob("imagenet", "Weights of the backbone if `init` is imagenet: imagenet, or a file.")
+    weights: str = knob("pretrained", "Weights of the trunk if `init` is imagenet: pretrained, or a file.")
     freeze_encoder: bool = knob(False, "Train the heads only and freeze everything that comes from the teacher.")
     mirror_right: bool | None = knob(
         None,
@@ -48,8 +52,14 @@ class DetectorConfig:
     latent_dim: int | None = knob(
         None, "Dimensions of the latent space if there is no teacher. By default 1024.", between(1, 65536)
     )
-    resnet_version: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] | None = knob(
-        None, "Backbone if there is no teacher. By default resnet50."
+    encoder: str | None = knob(
+        None, f"{ENCODER_HELP} For use without a teacher; by default resnet50.", encoder_name, former="resnet_version"
+    )
+    encoder_size: int | None = knob(
+        None, f"{ENCODER_SIZE_HELP} For use without a teacher.", at_least(0), words={"auto": AUTO}
+    )
+    input_stats: Literal["encoder", "none"] | None = knob(
+        None, f"{INPUT_STATS_HELP} For use without a teacher; by default encoder."
     )
 
 
@@ -132,7 +142,9 @@ class FinetuneConfig(
         architecture = {
             "teacher_size": defaults.image_size,
             "latent_dim": defaults.latent_dim,
-            "resnet_version": defaults.resnet_version,
+            "encoder": defaults.encoder,
+            "encoder_size": defaults.encoder_size,
+            "input_stats": defaults.input_stats,
         }
         for name, value in architecture.items():
             chosen = getattr(self, name)
@@ -158,8 +170,8 @@ class FinetuneConfig(
     @property
     def is_settled(self) -> bool:
         """Whether every knob of the architecture is set, as in a checkpoint."""
-        knobs = (self.landmarks, self.image_size, self.teacher_size, self.latent_dim, self.resnet_version)
-        return None not in knobs
+        encoder = (self.encoder, self.encoder_size, self.input_stats)
+        return None not in (self.landmarks, self.image_size, self.teacher_size, self.latent_dim, *encoder)
 
     @property
     def point_names(self) -> tuple[str, ...]:
@@ -171,11 +183,15 @@ class FinetuneConfig(
         """The architecture of encoder and decoder, of a settled configuration."""
         assert self.latent_dim is not None
         assert self.teacher_size is not None
-        assert self.resnet_version is not None
+        assert self.encoder is not None
+        assert self.encoder_size is not None
+        assert self.input_stats is not None
         return TrainConfig(
             latent_dim=self.latent_dim,
             image_size=self.teacher_size,
-            resnet_version=self.resnet_version,
+            encoder=self.encoder,
+            encoder_size=self.encoder_size,
+            input_stats=self.input_stats,
             skeleton_dim=0,  # detectors use the networks alone
             side="estimate" if self.mirror_right else "mixed",
         )

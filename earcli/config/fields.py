@@ -11,6 +11,9 @@ from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, ge
 from earcli.errors import ConfigError
 from earcli.untrusted.files import read_bounded, short_repr
 
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+TIMM = "timm:"
+"""Precedes the name of a model of timm."""
 MAX_BYTES, MAX_BRACKETS = 64 << 10, 100
 """Limits on a YAML file of knobs."""
 
@@ -25,6 +28,7 @@ def knob(
     *,
     resumable: bool = False,
     words: Mapping[str, int] = types.MappingProxyType({}),
+    former: str = "",
 ) -> Any:
     """A dataclass field with a help text and a check.
 
@@ -34,8 +38,10 @@ def knob(
         check: The check of a value that is not None.
         resumable: Whether the knob may change when a run is resumed.
         words: Words that stand for numbers, such as `auto`.
+        former: The name that the knob had in earlier versions, which is accepted as well.
     """
-    return field(default=default, metadata={"help": help, "check": check, "resumable": resumable, "words": words})
+    metadata = {"help": help, "check": check, "resumable": resumable, "words": words, "former": former}
+    return field(default=default, metadata=metadata)
 
 
 def at_least(low: float) -> Check:
@@ -60,6 +66,13 @@ def below_one(value: float) -> str | None:
 
 def image_side(value: int) -> str | None:
     return None if 64 <= value <= 256 and value % 32 == 0 else "a multiple of 32 from 64 to 256"
+
+
+def encoder_name(value: str) -> str | None:
+    if value in RESNETS or (value.startswith(TIMM) and value != TIMM):
+        return None
+    nearest = difflib.get_close_matches(value, RESNETS, n=1)
+    return f"{RESNETS[0]} to {RESNETS[-1]} or {TIMM}NAME" + (f" (the nearest is {nearest[0]})" if nearest else "")
 
 
 def plain_name(value: str) -> str | None:
@@ -171,9 +184,13 @@ class Knobs:
         """
         hints = get_type_hints(cls)
         words = {item.name: item.metadata["words"] for item in fields(cls)}
+        renamed = {item.metadata["former"]: item.name for item in fields(cls) if item.metadata["former"]}
         result = {}
         for key, value in values.items():
             name = str(key).replace("-", "_")
+            name = renamed.get(name, name)
+            if name in result:
+                raise ConfigError(f"{short_repr(key)} is {name}, which was given as well. Give one of them.")
             if name not in words:
                 matches = difflib.get_close_matches(name, words, n=1)
                 remedy = f"; did you mean {matches[0]}?" if matches else "."

@@ -1,16 +1,35 @@
-"""The knobs of `earcli.train`, each declared once with its default, help and check, and the presets.
+"""The knobs of `earcli.train`, each declared once with its default, help and check.
 
 Command-line options, `hparams.yaml` and the hyper-parameters in a checkpoint are derived from them.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from earcli.config.fields import Knobs, above, at_least, below_one, between, image_side, knob, plain_name
+from earcli.config.fields import (
+    Knobs,
+    above,
+    at_least,
+    below_one,
+    between,
+    encoder_name,
+    image_side,
+    knob,
+    plain_name,
+)
+from earcli.config.presets import PRESETS
 
 AUTO = 0
-"""The batch size that means "the largest that fits"."""
+"""The number that `auto` stands for: the largest batch that fits, or the size of the images."""
+ENCODER_HELP = "Trunk of the encoder: resnet18 to resnet152 of torchvision, or timm:NAME, a model of timm."
+ENCODER_SIZE_HELP = (
+    "Side in pixels to which a timm model's images are resized, such as the 1024 of SAM; auto (or 0) is that of the "
+    "images."
+)
+INPUT_STATS_HELP = (
+    "Input of the trunk: encoder normalizes it as the trunk's pretrained weights expect, none leaves it in [-1, 1]."
+)
 EMA_HELP = "Decay of a moving average of the weights, which is validated and saved for use; 0 disables it."
 BATCH_HELP = "Pictures per batch and device; auto (or 0) finds the largest batch that fits, on CUDA."
 
@@ -34,13 +53,18 @@ class ModelConfig:
         "left ears only; estimate uses the labels of the manifest where it has them. mixed mirrors none and flips at "
         "random.",
     )
-    resnet_version: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = knob(
-        "resnet50", "Backbone of the encoder."
-    )
+    encoder: str = knob("resnet50", ENCODER_HELP, encoder_name, former="resnet_version")
+    encoder_size: int = knob(0, ENCODER_SIZE_HELP, at_least(0), words={"auto": AUTO})
+    input_stats: Literal["encoder", "none"] = knob("encoder", INPUT_STATS_HELP)
     freeze_layers: int = knob(
-        0, "Layers of the backbone to freeze: 0 none, k the stem and layers 1 to k.", between(0, 4)
+        0,
+        "Parts of the encoder's trunk to freeze: 0 none, k the stem and the first k quarters (of a ResNet, layers 1 to "
+        "k).",
+        between(0, 4),
     )
-    weights: str = knob("imagenet", "Initial weights of the backbone: imagenet, none, or a file.")
+    weights: str = knob(
+        "pretrained", "Initial weights of the trunk: pretrained (imagenet means the same), none, or a file."
+    )
 
 
 @dataclass(frozen=True)
@@ -82,7 +106,13 @@ class OptimConfig:
     batch_size: int = knob(8, BATCH_HELP, at_least(0), words={"auto": AUTO})
     accumulate: int = knob(1, "Batches whose gradients are accumulated for one optimizer step.", at_least(1))
     lr: float = knob(3e-4, "Peak learning rate of AdamW.", above(0))
-    trunk_lr_scale: float = knob(0.1, "Learning rate of a pretrained backbone, as a fraction of `lr`.", above(0))
+    trunk_lr_scale: float = knob(0.1, "Learning rate of a pretrained trunk, as a fraction of `lr`.", above(0))
+    layer_decay: float = knob(
+        1.0,
+        "Factor of the learning rate from a layer of a pretrained trunk to the one below it, such as 0.75 for a "
+        "transformer; 1 disables it.",
+        between(0.01, 1),
+    )
     weight_decay: float = knob(0.01, "Weight decay, not applied to biases and normalization layers.", at_least(0))
     warmup_epochs: float = knob(1.0, "Epochs of linear warm-up before the cosine schedule.", at_least(0))
     grad_clip: float = knob(1.0, "Maximum gradient norm; 0 disables clipping.", at_least(0))
@@ -166,53 +196,7 @@ class TeacherRunConfig(RunConfig):
     )
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "full": {},
-    "small": {
-        "image_size": 64,
-        "latent_dim": 64,
-        "skeleton_dim": 448,
-        "resnet_version": "resnet18",
-        "weights": "none",
-        "perceptual_weights": "none",
-        "batch_size": 32,
-        "lr": 7e-4,
-        "epochs": 28,
-        "kl_anneal_threshold_psnr": 22.0,
-        "kl_anneal_epochs": 5,
-        "ema_decay": 0.999,
-    },
-    "medium": {
-        "latent_dim": 128,
-        "skeleton_dim": 512,
-        "resnet_version": "resnet18",
-        "weights": "none",
-        "perceptual_weights": "none",
-        "batch_size": 16,
-        "lr": 5e-4,
-        "epochs": 8,
-        "kl_anneal_threshold_psnr": 22.0,
-        "kl_anneal_epochs": 2,
-        "ema_decay": 0.999,
-    },
-    "tiny": {
-        "image_size": 64,
-        "latent_dim": 64,
-        "skeleton_dim": 64,
-        "resnet_version": "resnet18",
-        "weights": "none",
-        "perceptual_weights": "none",
-        "batch_size": 16,
-        "lr": 1e-3,
-        "epochs": 30,
-        "augment": "none",  # a demo is too short to benefit
-        "kl_anneal_threshold_psnr": 16.0,
-        "kl_anneal_epochs": 3,
-    },
-}
-
-
-EARLIER_MODEL = {"skeleton_dim": 0, "side": "mixed"}
+EARLIER_MODEL = {"skeleton_dim": 0, "side": "mixed", "input_stats": "none"}
 """The values of knobs that teachers of earlier versions did not have, where they differ from today's defaults."""
 
 

@@ -13,7 +13,7 @@ from earcli.errors import CheckpointError
 if TYPE_CHECKING:
     from earcli.checkpoints.checkpoint import Checkpoint
 
-INTEGERS = ("image_size", "latent_dim", "skeleton_dim")
+INTEGERS = ("image_size", "latent_dim", "skeleton_dim", "encoder_size")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ExportMetadata:
         precision: fp32, fp16 or int8.
         image_size: Side of the square images in pixels.
         latent_dim: Learned dimensions of the latent space.
-        resnet_version: The trunk, such as resnet50.
+        encoder: The trunk, such as resnet50; `resnet_version` in files of earlier versions.
         fingerprint: Of the weights; see `earcli.checkpoints.weights.fingerprint`.
         run: NAME/version_N of the training run; empty if the checkpoint lies in no run folder.
         checkpoint: The file name of the checkpoint.
@@ -33,19 +33,23 @@ class ExportMetadata:
         skeleton_dim: Components of the skeleton; a code has skeleton_dim + latent_dim dimensions.
         side: mixed if the model takes ears as they come; else it mirrors right ears, and its codes are those of left
             ears. The encoder's output `right` tells which it mirrored: those above 0.
+        encoder_size: Side to which a timm model's images are resized inside the file; 0 is `image_size`.
+        input_stats: encoder if the trunk's input is normalized inside the file, else none.
     """
 
     part: str
     precision: str
     image_size: int
     latent_dim: int
-    resnet_version: str
+    encoder: str
     fingerprint: str
     run: str
     checkpoint: str
     points: str = ""
     skeleton_dim: int = 0
     side: str = "mixed"
+    encoder_size: int = 0
+    input_stats: str = "none"
     ear_version: str = __version__
     value_range: str = "-1 to 1: pixel / 127.5 - 1"
     channel_order: str = "RGB, (batch, channel, row, column)"
@@ -64,13 +68,15 @@ class ExportMetadata:
             precision=precision,
             image_size=image_size,
             latent_dim=teacher.latent_dim,
-            resnet_version=teacher.resnet_version,
+            encoder=teacher.encoder,
             fingerprint=checkpoint.fingerprint,
             run="/".join(run.path.parts[-2:]) if run else "",
             checkpoint=checkpoint.path.name,
             points=points,
             skeleton_dim=teacher.skeleton_dim,
             side=teacher.side,
+            encoder_size=teacher.encoder_size,
+            input_stats=teacher.input_stats,
         )
 
     def to_text(self) -> dict[str, str]:
@@ -92,6 +98,7 @@ class ExportMetadata:
         >>> ExportMetadata.from_text(texts, Path("encoder.onnx")).image_size
         64
         """
+        values = {"encoder": values.get("resnet_version"), **values} if "resnet_version" in values else values
         known: dict[str, Any] = {key: values[key] for key in cls.__dataclass_fields__ if key in values}
         try:
             known.update({key: int(known[key]) for key in INTEGERS if key in known})

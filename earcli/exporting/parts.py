@@ -1,7 +1,7 @@
 """The parts of a model that can be exported, each with named inputs and outputs."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -106,6 +106,10 @@ def detector_part(model: EarDetector, side: int) -> Part:
 
 def _make(name: PartName, module: nn.Module, input: str, shape: tuple[int, ...]) -> Part:
     module.eval().requires_grad_(False)
+    attention: Any
+    for attention in module.modules():
+        if hasattr(attention, "fused_attn"):  # of timm; ONNX has none for SAM's, and computes the same from its parts
+            attention.fused_attn = False
     example = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.inference_mode():
         outputs = tuple(module(example))

@@ -69,7 +69,7 @@ def _model_card(part: str, metadata: ExportMetadata, name: str, count: int) -> s
         value_range=metadata.value_range,
         resize=metadata.resize,
         latent=metadata.skeleton_dim + metadata.latent_dim,
-        trunk=metadata.resnet_version,
+        trunk=metadata.encoder,
         count=count,
         weights=WEIGHTS_NAME,
         fingerprint=metadata.fingerprint,

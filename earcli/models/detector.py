@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from earcli.config.detector import FinetuneConfig
-from earcli.models.backbone import STRIDES
 from earcli.models.blocks import conv3x3
 from earcli.models.decoder import EarDecoder
 from earcli.models.encoder import EarEncoder
 from earcli.models.laterality import Laterality
+from earcli.models.trunk import STRIDES
 from earcli.models.vae import EarVAE
 
 BOX_SIDES = 4
@@ -47,7 +47,7 @@ class EarDetector(nn.Module):
         freeze_encoder: Freezes the given encoder and decoder, with batch norms in eval mode.
         laterality: Of the same teacher: right ears are mirrored, and the predictions back. None mirrors none.
 
-    >>> teacher = EarVAE(latent_dim=8, image_size=64, resnet_version="resnet18")
+    >>> teacher = EarVAE(latent_dim=8, image_size=64, encoder="resnet18")
     >>> detector = EarDetector(teacher.encoder, teacher.decoder, num_landmarks=3).eval()
     >>> [tuple(x.shape) for x in detector(torch.zeros(2, 3, 96, 96))]
     [(2, 5), (2, 3, 3)]

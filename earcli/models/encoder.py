@@ -1,4 +1,4 @@
-"""The encoder: a ResNet backbone, three adaptation stages, and the two heads of the posterior."""
+"""The encoder: a backbone, three adaptation stages, and the two heads of the posterior."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -53,15 +53,25 @@ class EarEncoder(Backbone):
     Args:
         latent_dim: Dimensions of the latent space.
         image_size: Side S in pixels, a multiple of 32.
-        resnet_version: A torchvision ResNet, `resnet18` to `resnet152`, with random weights.
-        freeze_layers: See `Backbone`.
+        encoder: See `Backbone`, as of all that follow.
+        freeze_layers: Quarters of the trunk to freeze.
+        encoder_size: Side of a timm model's input.
+        input_stats: `encoder` or `none`.
 
     >>> EarEncoder(8, 64, "resnet18")(torch.zeros(2, 3, 64, 64)).mu.shape
     torch.Size([2, 8])
     """
 
-    def __init__(self, latent_dim: int, image_size: int, resnet_version: str, freeze_layers: int = 0) -> None:
-        super().__init__(resnet_version, freeze_layers)
+    def __init__(
+        self,
+        latent_dim: int,
+        image_size: int,
+        encoder: str,
+        freeze_layers: int = 0,
+        encoder_size: int = 0,
+        input_stats: str = "none",
+    ) -> None:
+        super().__init__(encoder, image_size, freeze_layers, encoder_size, input_stats)
         self.image_size = image_size
         channels = self.channels[-1]
         self.width = base_width(channels)

@@ -30,7 +30,7 @@ class VAEOutput(NamedTuple):
 
 
 class EarVAE(nn.Module):
-    """A ResNet variational autoencoder with a skeleton. Images are (B, 3, S, S) in [-1, 1], S = image_size.
+    """A variational autoencoder with a skeleton. Images are (B, 3, S, S) in [-1, 1], S = image_size.
 
     A code has code_dim = skeleton_dim + latent_dim dimensions: the whitened scores of the skeleton, which are linear in
     the pixels, and what the encoder learns. The decoder makes a whole ear of the learned dimensions alone, the deep
@@ -43,12 +43,17 @@ class EarVAE(nn.Module):
     Args:
         latent_dim: Learned dimensions of the latent space.
         image_size: Side S in pixels, a multiple of 32 from 64 to 256.
-        resnet_version: The encoder's backbone, `resnet18` to `resnet152`.
-        freeze_layers: See `EarEncoder`.
+        encoder: The encoder's trunk, `resnet18` to `resnet152` or `timm:NAME`.
+        freeze_layers: See `Backbone`, as of `encoder_size` and `input_stats`.
         skeleton_dim: Components of the skeleton; 0 has none.
         mirror_right: Whether the model estimates which ears are right ones, and mirrors them.
+        encoder_size: Side of a timm model's input.
+        input_stats: `encoder` or `none`.
 
-    >>> model = EarVAE(latent_dim=8, image_size=64, resnet_version="resnet18").eval()
+    Raises:
+        ConfigError: There is no such encoder, or it takes no such size.
+
+    >>> model = EarVAE(latent_dim=8, image_size=64, encoder="resnet18").eval()
     >>> model(torch.zeros(2, 3, 64, 64)).reconstruction.shape
     torch.Size([2, 3, 64, 64])
     """
@@ -57,15 +62,17 @@ class EarVAE(nn.Module):
         self,
         latent_dim: int = 1024,
         image_size: int = 128,
-        resnet_version: str = "resnet50",
+        encoder: str = "resnet50",
         freeze_layers: int = 0,
         skeleton_dim: int = 0,
         mirror_right: bool = False,
+        encoder_size: int = 0,
+        input_stats: str = "none",
     ) -> None:
         super().__init__()
         self.latent_dim, self.skeleton_dim = latent_dim, skeleton_dim
         self.image_size = image_size
-        self.encoder = EarEncoder(latent_dim, image_size, resnet_version, freeze_layers)
+        self.encoder = EarEncoder(latent_dim, image_size, encoder, freeze_layers, encoder_size, input_stats)
         self.decoder = EarDecoder(latent_dim, image_size, self.encoder.width)
         self.skeleton = Skeleton(skeleton_dim, image_size) if skeleton_dim else None
         self.laterality = Laterality() if mirror_right else None
@@ -119,10 +126,12 @@ class EarVAE(nn.Module):
         return cls(
             config.latent_dim,
             config.image_size,
-            config.resnet_version,
+            config.encoder,
             config.freeze_layers,
             config.skeleton_dim,
             config.mirrors_right,
+            config.encoder_size,
+            config.input_stats,
         )
 
     @classmethod

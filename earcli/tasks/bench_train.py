@@ -66,7 +66,7 @@ def bench_train(
     folder = None if output is None else Path(output)
     if folder is not None:
         check_writable(folder)
-    trunk = read_trunk(config.resnet_version, config.weights)
+    trunk = read_trunk(config)
     vgg, source = _read_vgg(config, "perceptual_weights" in knobs)
     figures = {"preset": preset, "precision": config.precision, "image_size": config.image_size, "vgg16": source}
     with TemporaryDirectory() as temporary:

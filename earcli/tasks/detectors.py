@@ -126,7 +126,7 @@ def read_initial_trunk(config: FinetuneConfig) -> dict[str, Tensor]:
         ConfigError: `weights` is none.
         WeightsError: They are missing or do not fit.
     """
-    trunk = read_trunk(config.teacher_config.resnet_version, config.weights)
+    trunk = read_trunk(replace(config.teacher_config, weights=config.weights))
     if trunk is None:
-        raise ConfigError("`weights` must be imagenet or a file if `init` is imagenet, got none.")
+        raise ConfigError("`weights` must be pretrained or a file if `init` is imagenet, got none.")
     return trunk

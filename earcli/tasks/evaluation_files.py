@@ -65,7 +65,7 @@ def write_teacher_evaluation(
         "teacher": str(checkpoint),
         "manifest": source,
         "ears": f"{len(crops)} ({len(crops.skipped)} images skipped)",
-        "architecture": f"{config.resnet_version}, {config.image_size} pixels, {config.latent_dim} learned latent "
+        "architecture": f"{config.encoder}, {config.image_size} pixels, {config.latent_dim} learned latent "
         f"dimensions, {config.skeleton_dim} of the skeleton",
         **origin(),
     }

@@ -1,7 +1,7 @@
 """Training a teacher."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,7 @@ def run_teacher(config: TrainConfig, checkpoint: "Checkpoint | None", reporter: 
     check_run_folder(config.run_dir, config.run_name)
     check_devices(config)
     # weights come before pictures, and both before Lightning, which takes seconds to import
-    trunk = None if checkpoint else read_trunk(config.resnet_version, config.weights)
+    trunk = read_trunk(replace(config, weights="none") if checkpoint else config)
     vgg = read_vgg(config.perceptual_weights) if config.perceptual_weight else None
     train_crops, val_crops = _read_sets(config, reporter)
     from earcli.training.loop import Pretrained, train_teacher

@@ -82,10 +82,9 @@ class DetectorModule(EarModule):
     def lr_scales(self) -> Mapping[int, float]:
         if self.config.init == "none":
             return {}
-        model = self.model
-        teacher = self.config.init == "teacher"
-        pretrained = model.pretrained_parameters() if teacher else model.encoder.backbone_parameters()
-        return {id(p): self.config.trunk_lr_scale for p in pretrained}
+        model, scale = self.model, self.config.trunk_lr_scale
+        teacher = model.pretrained_parameters() if self.config.init == "teacher" else ()
+        return {id(p): scale for p in teacher} | model.encoder.lr_scales(scale, self.config.layer_decay)
 
     # -- validation
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ def apply_switches(model: EarVAE, config: TrainConfig) -> None:
     """Applies `low_memory` and `compile` to the training passes of a model; inference is unchanged."""
     if config.low_memory:
         for block in checkpointed_blocks(model):
-            _replace_in_training(block, lambda *x, block=block, plain=block.forward: _checkpointed(block, plain, x))
+            _replace_in_training(block, partial(_checkpointed, block, block.forward))
     if config.compile:
         mode = "reduce-overhead" if torch.cuda.is_available() else "default"
         for half in (model.encoder, model.decoder):
@@ -67,28 +68,29 @@ def deterministic_kernels() -> Iterator[None]:
 
 def checkpointed_blocks(model: EarVAE) -> list[nn.Module]:
     """The blocks of encoder and decoder whose activations can be recomputed from their inputs."""
-    residual = [block for layer in model.encoder.layers for block in layer.children()]
-    return [*residual, *model.encoder.adapt.children(), *model.decoder.stages.children()]
+    return [*model.encoder.trunk.blocks(), *model.encoder.adapt.children(), *model.decoder.stages.children()]
 
 
 def _replace_in_training(module: nn.Module, forward: Callable[..., Any]) -> None:
     """Replaces the forward pass of a module in training only."""
     plain = module.forward
 
-    def dispatch(*inputs: Any) -> Any:
-        return (forward if module.training and torch.is_grad_enabled() else plain)(*inputs)
+    def dispatch(*inputs: Any, **options: Any) -> Any:
+        return (forward if module.training and torch.is_grad_enabled() else plain)(*inputs, **options)
 
     module.forward = dispatch
 
 
-def _checkpointed(block: nn.Module, forward: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
+def _checkpointed(block: nn.Module, forward: Callable[..., Tensor], *inputs: Tensor, **options: Any) -> Tensor:
     """A forward pass that saves only the inputs for the backward pass (Chen et al. 2016, arXiv:1604.06174)."""
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _frozen_statistics(block)
 
     # blocks use no random numbers
-    result: Tensor = checkpoint(forward, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+    result: Tensor = checkpoint(
+        partial(forward, **options), *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts
+    )
     return result
 
 

@@ -188,7 +188,7 @@ def _translate_memory_errors(config: AnyRunConfig) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         smaller = f"`batch_size` {config.batch_size // 2} with `accumulate` {config.accumulate * 2}"
-        remedy = smaller if config.batch_size > 1 else "a smaller `image_size` or `resnet_version`"
+        remedy = smaller if config.batch_size > 1 else "a smaller `image_size` or `encoder`"
         raise TrainingError(f"Memory ran out with `batch_size` {config.batch_size}. Try {remedy}.") from error
 
 

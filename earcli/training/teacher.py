@@ -207,7 +207,7 @@ class TeacherModule(EarModule):
     def lr_scales(self) -> Mapping[int, float]:
         if self.config.weights == "none":
             return {}
-        return {id(p): self.config.trunk_lr_scale for p in self.model.encoder.backbone_parameters()}
+        return self.model.encoder.lr_scales(self.config.trunk_lr_scale, self.config.layer_decay)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)

@@ -24,6 +24,6 @@ def pixels() -> np.ndarray:
 @pytest.fixture(scope="module")
 def model() -> EarVAE:
     torch.manual_seed(0)
-    model = EarVAE(latent_dim=6, image_size=64, resnet_version="resnet18").eval()
+    model = EarVAE(latent_dim=6, image_size=64, encoder="resnet18").eval()
     torch.nn.init.normal_(model.encoder.logvar_head.weight, std=0.1)
     return model

@@ -13,7 +13,7 @@ from earcli.models.vae import EarVAE
 @pytest.fixture(scope="module")
 def model() -> EarVAE:
     torch.manual_seed(0)
-    return EarVAE(latent_dim=8, image_size=64, resnet_version="resnet18")
+    return EarVAE(latent_dim=8, image_size=64, encoder="resnet18")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_posterior_means_are_those_of_the_model_whatever_the_batch(model: EarVAE
 
 
 def test_a_teacher_that_makes_nan_is_refused(model: EarVAE, pixels: np.ndarray) -> None:
-    broken = EarVAE(latent_dim=8, image_size=64, resnet_version="resnet18")
+    broken = EarVAE(latent_dim=8, image_size=64, encoder="resnet18")
     with torch.no_grad():
         broken.encoder.mu_head.bias[3] = torch.nan
     with pytest.raises(CheckpointError, match="NaN or infinity for 5 of 5 images"):

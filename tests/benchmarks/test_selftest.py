@@ -48,7 +48,7 @@ def test_weights_that_no_gradient_reaches_are_named(config: TrainConfig, module:
 
 
 def test_another_architecture_is_not_taken_for_the_default_one(config: TrainConfig) -> None:
-    model = EarVAE(config.latent_dim, config.image_size, config.resnet_version)
+    model = EarVAE(config.latent_dim, config.image_size, config.encoder)
     pixels = selftest.random_pixels(2, config.image_size)
     assert failed(selftest.check_encoder(config, model, pixels)) == ["feature pyramid"]
     assert failed(selftest.check_vae(model, pixels)) == ["parameters"]

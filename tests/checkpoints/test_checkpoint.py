@@ -16,7 +16,7 @@ from earcli.errors import CheckpointError, DamagedError, EarError
 from earcli.models.vae import EarVAE
 from earcli.training.callbacks import RunRecorder
 
-KNOBS = {"latent_dim": 4, "image_size": 64, "resnet_version": "resnet18"}
+KNOBS = {"latent_dim": 4, "image_size": 64, "encoder": "resnet18"}
 
 
 class Touch:
@@ -46,7 +46,7 @@ def to_version_1(path: Path) -> None:
 
 def test_a_run_writes_the_current_format_version(run: RunFolder) -> None:
     for path in (run.last, run.previous, run.best()[0].path):
-        assert torch.load(path, weights_only=True)["format_version"] == FORMAT_VERSION == 2
+        assert torch.load(path, weights_only=True)["format_version"] == FORMAT_VERSION == 3
 
 
 def test_a_checkpoint_of_version_1_loads(run: RunFolder) -> None:
@@ -55,6 +55,20 @@ def test_a_checkpoint_of_version_1_loads(run: RunFolder) -> None:
     assert "format_version" not in checkpoint.content
     assert checkpoint.kind == "teacher"
     assert checkpoint.teacher().skeleton is not None
+
+
+def test_a_checkpoint_of_version_2_loads_under_its_names_of_knobs_and_weights(tmp_path: Path) -> None:
+    current = Checkpoint.open(save(tmp_path / "current.ckpt", input_stats="none"))
+    content = torch.load(current.path, weights_only=True)
+    state = {name.replace("encoder.trunk.", "encoder."): value for name, value in content["state_dict"].items()}
+    assert state.keys() != content["state_dict"].keys()
+    knobs = {"latent_dim": 4, "image_size": 64, "resnet_version": "resnet18", "skeleton_dim": 0, "side": "mixed"}
+    torch.save({"format_version": 2, "state_dict": state, "hyper_parameters": knobs}, tmp_path / "old.ckpt")
+    old = Checkpoint.open(tmp_path / "old.ckpt")
+    assert (old.config.encoder, old.config.input_stats) == ("resnet18", "none")
+    assert old.fingerprint == current.fingerprint  # so that an index of its vectors stays valid
+    images = torch.rand(1, 3, 64, 64)
+    assert torch.equal(old.teacher().encode(images), current.teacher().encode(images))
 
 
 @pytest.mark.slow
@@ -87,14 +101,14 @@ def test_a_checkpoint_of_version_1_loads_and_resumes_bit_exactly(
     assert Checkpoint.open(run.last).content["format_version"] == FORMAT_VERSION
 
 
-@pytest.mark.parametrize("version", [3, 0, "2"])
+@pytest.mark.parametrize("version", [4, 0, "2"])
 def test_a_checkpoint_of_another_version_is_refused_in_one_line(tmp_path: Path, version: object) -> None:
     path = save(tmp_path / "x.ckpt")
     torch.save({**torch.load(path, weights_only=True), "format_version": version}, path)
     with pytest.raises(CheckpointError) as refused:
         Checkpoint.open(path)
     assert str(refused.value) == (
-        f"{path} has format version {version}, and this version of ear reads 1 to 2. Update ear."
+        f"{path} has format version {version}, and this version of ear reads 1 to 3. Update ear."
     )
 
 

@@ -11,7 +11,7 @@ from earcli.checkpoints.safetensors_folder import load_teacher, read_folder
 from earcli.errors import CheckpointError
 from earcli.models.vae import EarVAE
 
-FACTS = {"latent_dim": 4, "image_size": 64, "resnet_version": "resnet18", "part": "vae", "note": "mine"}
+FACTS = {"latent_dim": 4, "image_size": 64, "encoder": "resnet18", "part": "vae", "note": "mine"}
 
 
 @pytest.fixture
@@ -29,9 +29,10 @@ def describe(folder: Path, **facts: object) -> None:
 
 def test_a_folder_gives_back_its_architecture_facts_and_weights(folder: Path) -> None:
     content = read_folder(folder)
-    assert (content.config.latent_dim, content.config.image_size, content.config.resnet_version) == (4, 64, "resnet18")
+    assert (content.config.latent_dim, content.config.image_size, content.config.encoder) == (4, 64, "resnet18")
     assert content.config.freeze_layers == 0
-    assert content.metadata == {**FACTS, "skeleton_dim": 0, "side": "mixed"}  # which earlier versions lack
+    earlier = {"skeleton_dim": 0, "side": "mixed", "encoder_size": 0, "input_stats": "none"}  # what they lack
+    assert content.metadata == {**FACTS, **earlier}
     weights = load_file(folder / "model.safetensors")
     assert content.state.keys() == weights.keys()
     assert all(torch.equal(content.state[name], value) for name, value in weights.items())
@@ -49,7 +50,7 @@ def test_the_teacher_has_the_weights_of_the_folder(folder: Path) -> None:
     [
         ({"part": "encoder"}, "holds only the encoder. Export the whole teacher"),
         ({"latent_dim": 5}, r"does not hold the teacher that it describes: \S+ is \(4, .* expected \(5, "),
-        ({"resnet_version": "resnet34"}, "does not hold the teacher that it describes: .* weights are missing"),
+        ({"encoder": "resnet34"}, "does not hold the teacher that it describes: .* weights are missing"),
         ({"latent_dim": "many"}, "latent_dim must be of type int, got 'many'. Export again."),
     ],
 )

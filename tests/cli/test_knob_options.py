@@ -44,3 +44,8 @@ def test_a_switch_that_may_be_on_by_default_can_be_turned_off() -> None:
     assert options(TrainConfig)["low_memory"][2].default == "--low-memory"
     resumed = options(TrainConfig, FinetuneConfig, resumable_only=True)
     assert resumed["low_memory"][2].default == "--low-memory/--no-low-memory"
+
+
+def test_a_flag_is_taken_under_its_former_name() -> None:
+    option = options(TrainConfig)["encoder"][2]
+    assert (option.default, option.param_decls) == ("--encoder", ("--resnet-version",))

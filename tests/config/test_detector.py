@@ -6,24 +6,24 @@ from earcli.config.detector import FinetuneConfig
 from earcli.config.teacher import TrainConfig
 from earcli.errors import ConfigError
 
-TEACHER = TrainConfig(image_size=96, latent_dim=32, resnet_version="resnet34")
+TEACHER = TrainConfig(image_size=96, latent_dim=32, encoder="resnet34")
 
 
 def test_a_detector_takes_the_architecture_of_its_teacher() -> None:
     config = FinetuneConfig(lr=0.5)
     settled = config.settled(TEACHER, ["tip", "lobe"])
-    assert (settled.teacher_size, settled.latent_dim, settled.resnet_version) == (96, 32, "resnet34")
+    assert (settled.teacher_size, settled.latent_dim, settled.encoder) == (96, 32, "resnet34")
     assert (settled.image_size, settled.landmarks, settled.point_names) == (96, 2, ("tip", "lobe"))
     assert (settled.side, settled.num_landmarks, settled.lr) == (96, 2, 0.5)
     assert (config.is_settled, settled.is_settled) == (False, True)
     built = settled.teacher_config
-    assert (built.image_size, built.latent_dim, built.resnet_version) == (96, 32, "resnet34")
+    assert (built.image_size, built.latent_dim, built.encoder) == (96, 32, "resnet34")
     assert settled.settled(TEACHER, ["tip", "lobe"]) == settled
 
 
 def test_without_a_teacher_the_knobs_and_then_the_defaults_count() -> None:
     settled = FinetuneConfig(init="none", latent_dim=7, image_size=64).settled(None, [])
-    assert (settled.latent_dim, settled.teacher_size, settled.resnet_version) == (7, 128, "resnet50")
+    assert (settled.latent_dim, settled.teacher_size, settled.encoder) == (7, 128, "resnet50")
     assert (settled.side, settled.num_landmarks, settled.point_names) == (64, 0, ())
     assert settled.is_settled
 
@@ -39,7 +39,7 @@ def test_names_are_those_given_or_those_in_the_labels_without_commas() -> None:
     [
         ({"latent_dim": 8}, "`latent_dim` is 8, but the teacher's is 32. Omit it."),
         ({"teacher_size": 64}, "`teacher_size` is 64, but the teacher's is 96. Omit it."),
-        ({"resnet_version": "resnet18"}, "`resnet_version` is resnet18, but the teacher's is resnet34. Omit it."),
+        ({"encoder": "resnet18"}, "`encoder` is resnet18, but the teacher's is resnet34. Omit it."),
         ({"landmark_names": "a,b,c"}, "`landmark_names` has 3 names, but the labels have 2 points."),
         ({"init": "imagenet", "freeze_encoder": True}, "`freeze_encoder` needs a teacher, and `init` is imagenet."),
     ],

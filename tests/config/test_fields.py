@@ -74,3 +74,17 @@ def test_yaml_cannot_build_objects(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         TrainConfig.read_file(path)
     assert isinstance(yaml.safe_load(TrainConfig().to_yaml())["lr"], float)
+
+
+def test_a_knob_is_taken_under_its_former_name(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("resnet_version: resnet18")
+    assert TrainConfig.resolve("full", TrainConfig.read_file(path), {}).encoder == "resnet18"
+    assert TrainConfig.resolve("full", {}, {"resnet_version": "resnet34"}).encoder == "resnet34"
+    with pytest.raises(ConfigError, match="'resnet_version' is encoder, which was given"):
+        TrainConfig.parse_values({"encoder": "resnet18", "resnet_version": "resnet18"})
+
+
+def test_a_misspelt_encoder_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"must be resnet18 to resnet152 or timm:NAME \(the nearest is resnet"):
+        TrainConfig.resolve("full", {}, {"encoder": "resnet51"})

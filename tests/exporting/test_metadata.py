@@ -12,7 +12,7 @@ from earcli.config.teacher import TrainConfig
 from earcli.errors import CheckpointError
 from earcli.exporting.metadata import ExportMetadata
 
-TEACHER = TrainConfig(image_size=96, latent_dim=32, resnet_version="resnet34")
+TEACHER = TrainConfig(image_size=96, latent_dim=32, encoder="resnet34")
 WEIGHTS = {"bias": torch.tensor([1.0, 2.0])}
 CONTENT = {"state_dict": {f"model.{name}": value for name, value in WEIGHTS.items()}}
 SOURCE = Path("encoder.onnx")
@@ -22,7 +22,7 @@ def test_a_teachers_metadata_are_those_of_its_run() -> None:
     path = Path("runs/ear_vae/version_3/checkpoints/last.ckpt")
     metadata = ExportMetadata.of(Checkpoint(path, "teacher", TEACHER, CONTENT), "encoder", "fp16")
     assert (metadata.part, metadata.precision, metadata.points) == ("encoder", "fp16", "")
-    assert (metadata.image_size, metadata.latent_dim, metadata.resnet_version) == (96, 32, "resnet34")
+    assert (metadata.image_size, metadata.latent_dim, metadata.encoder) == (96, 32, "resnet34")
     assert (metadata.run, metadata.checkpoint) == ("ear_vae/version_3", "last.ckpt")
     assert metadata.fingerprint == fingerprint(WEIGHTS)
 
@@ -31,7 +31,7 @@ def test_a_detectors_metadata_have_its_own_side_and_the_names_of_its_points() ->
     config = FinetuneConfig(image_size=128).settled(TEACHER, ["tip", "lobe"])
     metadata = ExportMetadata.of(Checkpoint(Path("copied.ckpt"), "detector", config, CONTENT), "detector", "int8")
     assert (metadata.image_size, metadata.points) == (128, "tip,lobe")
-    assert (metadata.latent_dim, metadata.resnet_version) == (32, "resnet34")
+    assert (metadata.latent_dim, metadata.encoder) == (32, "resnet34")
     assert (metadata.run, metadata.checkpoint) == ("", "copied.ckpt")
 
 

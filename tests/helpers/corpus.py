@@ -164,7 +164,7 @@ def good() -> dict[str, bytes]:
         "index.npz": index.getvalue(),
         "eigenears.npz": space.getvalue(),
         "n.onnx": network(),
-        "config.json": json.dumps({"latent_dim": 8, "image_size": 64, "resnet_version": "resnet18"}).encode(),
+        "config.json": json.dumps({"latent_dim": 8, "image_size": 64, "encoder": "resnet18"}).encode(),
     }
     return files | {f"p.{kind}": picture(kind) for kind in PICTURES}
 
@@ -234,7 +234,7 @@ def network(place: str = "") -> bytes:
     from onnx import TensorProto, helper
 
     facts = {"part": "encoder", "precision": "fp32", "image_size": "64", "latent_dim": "62"}
-    facts |= {"resnet_version": "resnet18", "fingerprint": "x", "run": "", "checkpoint": "c"}
+    facts |= {"encoder": "resnet18", "fingerprint": "x", "run": "", "checkpoint": "c"}
     weight = helper.make_tensor("w", TensorProto.FLOAT, (1, 1, 3), [1.0, 2.0, 3.0])
     if place:
         weight.ClearField("float_data")

@@ -164,7 +164,7 @@ def _archives(touched: Path) -> dict[str, tuple[str, bytes]]:
             "x.ckpt", torch_bytes({"state_dict": {}, "hyper_parameters": {"latent_dim": 10**12}})
         ),
         "lists in lists as a knob": ("x.ckpt", checkpoint(b"}(" + text("state_dict") + b"}" + text("hyper_parameters")
-            + b"}(" + text("latent_dim") + nested(30, 8) + text("resnet_version") + nested(1, 2) + b"uu")),
+            + b"}(" + text("latent_dim") + nested(30, 8) + text("encoder") + nested(1, 2) + b"uu")),
         "another protocol": ("x.ckpt", with_pickle(plain, lambda old: pickle.dumps({}, 4))),
         "an old file, a storage of gigabytes": ("old.pth", whole["old.pth"].replace(b"K\x0c", big)),
         "an old file without its tensors": ("old.pth", whole["old.pth"][:-40]),
@@ -274,7 +274,7 @@ def _texts() -> dict[str, tuple[str, bytes]]:
     }
     folders = {
         "brackets without end": "[" * 100_000,
-        "a latent space that is none": '{"latent_dim": 1e999, "image_size": 64, "resnet_version": "resnet18"}',
+        "a latent space that is none": '{"latent_dim": 1e999, "image_size": 64, "encoder": "resnet18"}',
     }  # fmt: skip
     kinds = {"k.yaml": configs, "m.csv": tables, "m.json": annotations, "a.pts": points, "config.json": folders}
     return {

@@ -9,4 +9,4 @@ from earcli.models.vae import EarVAE
 @pytest.fixture(scope="module")
 def model() -> EarVAE:
     torch.manual_seed(0)
-    return EarVAE(latent_dim=16, image_size=64, resnet_version="resnet18")
+    return EarVAE(latent_dim=16, image_size=64, encoder="resnet18")

@@ -22,6 +22,6 @@ def test_frozen_layers_do_not_move_and_all_others_do(layers: int) -> None:
         output = model(torch.randn(4, 3, 64, 64))
         (output.reconstruction.square().mean() + output.posterior.logvar.mean() + output.posterior.mu.mean()).backward()
         optimizer.step()
-    frozen = ["encoder.stem.", *(f"encoder.layers.{n}." for n in range(layers))] if layers else []
+    frozen = ["encoder.trunk.stem.", *(f"encoder.trunk.layers.{n}." for n in range(layers))] if layers else []
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]) == name.startswith(tuple(frozen)), name

@@ -69,7 +69,7 @@ def test_images_of_another_shape_are_refused(model: EarVAE, shape: tuple[int, ..
 def skeletal() -> EarVAE:
     """A model with a skeleton of 5 random components."""
     torch.manual_seed(0)
-    model = EarVAE(latent_dim=8, image_size=64, resnet_version="resnet18", skeleton_dim=5)
+    model = EarVAE(latent_dim=8, image_size=64, encoder="resnet18", skeleton_dim=5)
     rows = torch.linalg.qr(torch.randn(3 * 64 * 64, 5))[0].T
     model.skeleton.set_basis(SkeletonBasis(torch.full((3 * 64 * 64,), 0.1), rows, torch.linspace(9, 5, 5), 0.01))
     return model

@@ -26,7 +26,7 @@ def test_a_bench_measures_every_phase_and_counts_every_convolution(
     assert list(result["phases_ms"]) == [*names, "optimizer", "average"]
     assert all(value > 0 for name, value in result["phases_ms"].items() if name != "average")
     # forward, and twice that backward; the first convolution needs no gradient of its input
-    model = EarVAE(config.latent_dim, config.image_size, config.resnet_version)
+    model = EarVAE(config.latent_dim, config.image_size, config.encoder)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(2, 3, config.image_size, config.image_size))
     assert result["gflop_per_step"] == pytest.approx(3 * counter.get_total_flops() / 1e9, rel=0.05)

@@ -85,9 +85,9 @@ def test_a_detector_starts_from_its_teacher_or_from_its_seed(config: FinetuneCon
     assert (settled.latent_dim, settled.image_size, settled.point_names) == (8, 64, names)
     weights = Checkpoint.open(teacher).teacher().encoder.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in model.encoder.state_dict().items())
-    random = replace(config, init="none", latent_dim=8, teacher_size=64, resnet_version="resnet18")
+    random = replace(config, init="none", latent_dim=8, teacher_size=64, encoder="resnet18")
     first, again, other = (build_detector(replace(random, seed=seed), names)[0].state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(value, again[name]) for name, value in first.items())
     assert not torch.equal(first["encoder.mu_head.weight"], other["encoder.mu_head.weight"])
-    with pytest.raises(ConfigError, match="`weights` must be imagenet or a file if `init` is imagenet, got none"):
-        read_initial_trunk(replace(random, init="imagenet", weights="none"))
+    with pytest.raises(ConfigError, match="`weights` must be pretrained or a file if `init` is imagenet, got none"):
+        read_initial_trunk(replace(random, init="imagenet", weights="none").settled(None, names))

@@ -22,7 +22,7 @@ SPACE = EigenEars(MEAN, np.eye(4, dtype=np.float32)[:2], np.array([4, 1], np.flo
 @pytest.fixture(scope="module")
 def model() -> EarVAE:
     torch.manual_seed(0)
-    return EarVAE(latent_dim=4, image_size=64, resnet_version="resnet18").eval()
+    return EarVAE(latent_dim=4, image_size=64, encoder="resnet18").eval()
 
 
 def result(folder: Path) -> EigenearsResult:

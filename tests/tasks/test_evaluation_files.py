@@ -31,7 +31,7 @@ ROWS = [
 @pytest.fixture(scope="module")
 def model() -> EarVAE:
     torch.manual_seed(0)
-    return EarVAE(latent_dim=2, image_size=64, resnet_version="resnet18").eval()
+    return EarVAE(latent_dim=2, image_size=64, encoder="resnet18").eval()
 
 
 def crops(subjects: list[str] | None = None) -> Crops:
@@ -47,7 +47,7 @@ def write(folder: Path, model: EarVAE, psnr: np.ndarray, subjects: list[str] | N
     folder.mkdir()
     per_image = {"psnr": psnr, "mse": np.zeros(COUNT), "ssim": np.full(COUNT, 1 / 3)}
     measurements = TeacherMeasurements({"images": COUNT}, per_image, np.array([0.5, 2.0]), ["It is < the mean."])
-    config = TrainConfig(latent_dim=2, skeleton_dim=0, image_size=64, resnet_version="resnet18")
+    config = TrainConfig(latent_dim=2, skeleton_dim=0, image_size=64, encoder="resnet18")
     path = Path("best.ckpt")
     return write_teacher_evaluation(folder, path, model, config, "val.npy", crops(subjects), measurements, ROWS)
 

@@ -63,7 +63,7 @@ def test_every_start_has_the_architecture_of_the_teacher(teacher: Path, config: 
     settled = settle_configs(starts, ["top", "lobe"], reporter)
     assert list(settled) == ["none", "teacher"]
     for item in settled.values():
-        assert (item.latent_dim, item.teacher_size, item.resnet_version) == (8, 64, "resnet18")
+        assert (item.latent_dim, item.teacher_size, item.encoder) == (8, 64, "resnet18")
         assert (item.checkpoint, item.point_names) == (str(teacher), ("top", "lobe"))
         assert item.precision != "auto"
     assert reporter.notes == [f"teacher {teacher}"]

@@ -15,7 +15,7 @@ from earcli.training.teacher import TeacherModule
 
 @pytest.mark.parametrize(
     ("size", "remedy"),
-    [(4, "`batch_size` 2 with `accumulate` 2"), (1, "a smaller `image_size` or `resnet_version`")],
+    [(4, "`batch_size` 2 with `accumulate` 2"), (1, "a smaller `image_size` or `encoder`")],
 )
 def test_running_out_of_memory_names_what_to_try(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch, size: int, remedy: str

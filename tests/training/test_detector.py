@@ -66,7 +66,7 @@ def test_a_run_has_what_every_run_has(detector: Path) -> None:
     assert [row["epoch"] for row in rows] == ["0", "1"]
     assert {"val/nme", "val/iou", "val/ap", "val/ap50", "val/auc", "train/landmark", "val/box"} <= set(rows[0])
     knobs = torch.load(run.last, weights_only=True)["hyper_parameters"]
-    assert (knobs["landmarks"], knobs["image_size"], knobs["resnet_version"]) == (17, 64, "resnet18")
+    assert (knobs["landmarks"], knobs["image_size"], knobs["encoder"]) == (17, 64, "resnet18")
     assert knobs["landmark_names"].startswith("helix_root,helix_front")
 
 
@@ -93,15 +93,15 @@ def test_it_learns_where_the_points_are(config: FinetuneConfig) -> None:
 
 
 def test_other_starts(config: FinetuneConfig, tmp_path: Path, teacher: Path) -> None:
-    small = {"teacher_size": 64, "latent_dim": 8, "resnet_version": "resnet18"}
+    small = {"teacher_size": 64, "latent_dim": 8, "encoder": "resnet18"}
     nothing, settled = build_detector(replace(config, init="none", **small), ("a", "b"))  # type: ignore[arg-type]
-    assert (settled.latent_dim, settled.teacher_size, settled.resnet_version) == (8, 64, "resnet18")
+    assert (settled.latent_dim, settled.teacher_size, settled.encoder) == (8, 64, "resnet18")
     assert settled.point_names == ("a", "b")
     # a batch norm counts what it has seen
-    assert EarVAE.load_from_checkpoint(teacher).encoder.stem[1].num_batches_tracked > 0
-    assert nothing.encoder.stem[1].num_batches_tracked == 0
-    assert build_detector(config, ("a",))[0].encoder.stem[1].num_batches_tracked > 0
+    assert EarVAE.load_from_checkpoint(teacher).encoder.trunk.stem[1].num_batches_tracked > 0
+    assert nothing.encoder.trunk.stem[1].num_batches_tracked == 0
+    assert build_detector(config, ("a",))[0].encoder.trunk.stem[1].num_batches_tracked > 0
     trunk = torchvision.models.resnet18(weights=None).state_dict()
     torch.save(trunk, tmp_path / "trunk.pth")
     given = replace(config, init="imagenet", weights=str(tmp_path / "trunk.pth"), **small)  # type: ignore[arg-type]
-    assert torch.equal(build_detector(given, ("a",))[0].encoder.stem[0].weight, trunk["conv1.weight"])
+    assert torch.equal(build_detector(given, ("a",))[0].encoder.trunk.stem[0].weight, trunk["conv1.weight"])

@@ -139,7 +139,7 @@ def test_a_perceptual_file_and_a_pretrained_trunk_are_used(config: TrainConfig) 
     frozen = replace(config, epochs=1, freeze_layers=4, weights="x", perceptual_weights="x")
     run, module = fit(frozen, recorder, pretrained=pretrained)
     assert recorder.records[-1]["train/perceptual"] > 0
-    assert torch.equal(module.model.encoder.stem[0].weight, trunk["conv1.weight"])
+    assert torch.equal(module.model.encoder.trunk.stem[0].weight, trunk["conv1.weight"])
     assert not [name for name in torch.load(run.last, weights_only=True)["state_dict"] if "perceptual" in name]
 
 

@@ -48,8 +48,8 @@ def test_a_pretrained_trunk_learns_slower_and_norms_do_not_decay(config: TrainCo
     groups = module.configure_optimizers()["optimizer"].param_groups
     where = {id(p): (g["initial_lr"], g["weight_decay"]) for g in groups for p in g["params"]}
     encoder = module.model.encoder
-    assert where[id(encoder.stem[0].weight)] == (pytest.approx(1e-4), 0.1)
-    assert where[id(encoder.stem[1].weight)] == (pytest.approx(1e-4), 0)
+    assert where[id(encoder.trunk.stem[0].weight)] == (pytest.approx(1e-4), 0.1)
+    assert where[id(encoder.trunk.stem[1].weight)] == (pytest.approx(1e-4), 0)
     assert where[id(encoder.mu_head.weight)] == (pytest.approx(1e-3), 0.1)
     assert where[id(encoder.mu_head.bias)] == (pytest.approx(1e-3), 0)
     assert len(where) == len(list(module.model.parameters()))
