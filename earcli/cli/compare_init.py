@@ -1,5 +1,7 @@
 """`ear compare-init`: measure what a teacher saves in labels."""
 
+from typing import Any
+
 from rich.console import Console
 
 from earcli.cli.command import command
@@ -12,7 +14,8 @@ from earcli.tasks.compare_init import compare_init as task
 def compare_init(console: Console, result: ComparisonResult) -> None:
     from earcli.reporting.tables import print_table
 
-    header = ["start", "labels", "NME", "95% interval", "IoU", f"below {result.rows[0]['start']}"]
+    first = result.rows[0]["start"]
+    header = ["start", "labels", "NME", "95% interval", "IoU", f"below {first}"]
     rows = [
         (
             row["start"],
@@ -20,9 +23,13 @@ def compare_init(console: Console, result: ComparisonResult) -> None:
             f"{row['nme']:.2%}",
             f"{row['nme_low']:.2%} to {row['nme_high']:.2%}",
             f"{row['iou']:.3f}",
-            f"{row['below_first']:.0%}",
+            "" if row["start"] == first else _interval(row),
         )
         for row in sorted(result.rows, key=lambda row: row["labels"])
     ]
     print_table(console, header, rows)
     print_line(f"results {result.output}: trials.csv, comparison.csv, curve.png", console)
+
+
+def _interval(row: dict[str, Any]) -> str:
+    return f"{row['below_first']:.0%} ({row['below_first_low']:.0%} to {row['below_first_high']:.0%})"

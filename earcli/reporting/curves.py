@@ -1,7 +1,9 @@
 """Plots of curves, from arrays to PNG files."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from earcli.reporting.plots import save_figure
 
-LINE_STYLES = ("o-", "s--", "^:", "d-.")
+LINE_STYLES = ("o-", "s--", "^:", "d-.", "v-", "<--", ">:", "p-.")
 
 
 def save_cmc(path: Path, curve: Sequence[float]) -> None:
@@ -34,16 +36,16 @@ def save_comparison(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """
     figure = Figure(figsize=(5, 3.4), layout="constrained")
     axis = figure.subplots()
-    for start, style in zip(dict.fromkeys(row["start"] for row in rows), LINE_STYLES, strict=False):
+    for start, style in zip(dict.fromkeys(row["start"] for row in rows), cycle(LINE_STYLES), strict=False):
         selected = [row for row in rows if row["start"] == start]
         nme = [100 * row["nme"] for row in selected]
         below = [100 * (row["nme"] - row["nme_low"]) for row in selected]
         above = [100 * (row["nme_high"] - row["nme"]) for row in selected]
         labels = [row["labels"] for row in selected]
-        axis.errorbar(labels, nme, (below, above), fmt=style, color="black", capsize=3, markersize=4, label=start)
+        axis.errorbar(labels, nme, (below, above), fmt=style, color="black", capsize=3, markersize=4, label=fill(start, 40))
     axis.set(xlabel="labels", ylabel="NME, % of the box diagonal", ylim=(0, None))
     axis.set_xticks(sorted({row["labels"] for row in rows}))
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=8).set_in_layout(False)  # a long name must not squeeze the plot
     save_figure(path, figure)
 
 

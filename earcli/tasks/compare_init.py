@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from earcli.config.detector import FinetuneConfig
-from earcli.config.fields import at_least, one_of, require
+from earcli.config.fields import at_least, encoder_name, one_of, require
 from earcli.config.teacher import AUTO
 from earcli.errors import ConfigError
 from earcli.reporting.reporter import SILENT, Reporter
@@ -17,7 +17,7 @@ STARTS: dict[str, dict[str, Any]] = {
     "frozen": {"init": "teacher", "freeze_encoder": True},
     "imagenet": {"init": "imagenet"},
 }
-"""The knobs of each initialization."""
+"""The knobs of each initialization without a name of its own."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ComparisonResult:
         output: The folder with `trials.csv`, `comparison.csv` and `curve.png`.
         rows: One for each initialization and number of labels: `start`, `labels`, `nme` with its 95% interval
             `nme_low` and `nme_high`, `iou`, and `below_first`, the fraction by which NME is below that of the first
-            initialization.
+            initialization on the same ears, with its 95% interval `below_first_low` and `below_first_high`.
         curve: The plot of NME over the number of labels.
     """
 
@@ -49,7 +49,7 @@ def compare_init(
     budgets: str | Sequence[int] = (10, 25, 60),
     seeds: int = 3,
     folds: int = 5,
-    steps: int = 250,
+    steps: int = 800,
     config: str | Path | Mapping[str, Any] | None = None,
     jobs: int = 1,
     subject: Literal["column", "folder", "none"] = "column",
@@ -65,12 +65,14 @@ def compare_init(
         manifests: Labels to split: COCO JSON, CSV, .npy, or a folder of pictures with .pts files. Repeatable.
         checkpoint: Teacher: a file, a run's folder, or last.ckpt or best of the newest run. By default that
             of `config`, else best.
-        starts: Initializations, separated by commas: none, teacher, frozen (a teacher that is not trained), imagenet.
+        starts: Initializations, separated by commas: none, imagenet (pretrained weights in the teacher's architecture),
+            teacher, frozen (a teacher that is not trained), teacher:CHECKPOINT and frozen:CHECKPOINT (another teacher),
+            encoder:NAME (another encoder with its pretrained weights) and encoder:NAME=WEIGHTS (a file, or none).
             Only those from a teacher mirror right ears, if it does.
         budgets: Numbers of training labels, separated by commas.
         seeds: Repetitions, each with its own folds, labels and random numbers.
         folds: Folds of the cross-validation.
-        steps: Training batches of each detector.
+        steps: Training batches of each detector. A teacher saves steps, so short training flatters it.
         config: YAML file of knobs of ear finetune, which apply to all initializations.
         jobs: Detectors to train in parallel, with one thread each.
         subject: Source of the person on a picture: the manifest, the name of the picture's folder, or none.
@@ -99,7 +101,7 @@ def compare_init(
     base = FinetuneConfig.resolve("full", config, knobs)
     if base.batch_size == AUTO:
         raise ConfigError("`config` must have a number as batch_size, got auto, which depends on the detector.")
-    configs = {name: replace(base, **STARTS[name]) for name in _parse_starts(starts)}
+    configs = {name: replace(base, **knobs) for name, knobs in _parse_starts(starts).items()}
     numbers = _parse_budgets(budgets)
     from earcli.files import check_empty_folder, check_writable, write_records
     from earcli.reporting.curves import save_comparison
@@ -119,16 +121,26 @@ def compare_init(
     return ComparisonResult(output, rows, output / "curve.png")
 
 
-def _parse_starts(starts: str | Sequence[str]) -> list[str]:
-    """The initializations, each once.
+def _parse_starts(starts: str | Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The knobs of each initialization.
 
-    >>> _parse_starts("none,teacher,none")
-    ['none', 'teacher']
+    >>> _parse_starts("none,encoder:resnet34=none")
+    {'none': {'init': 'none'}, 'encoder:resnet34=none': {'init': 'none', 'encoder': 'resnet34', 'weights': 'none'}}
     """
-    names = starts.split(",") if isinstance(starts, str) else starts
-    for name in names:
-        require(one_of(*STARTS), starts=name)
-    return list(dict.fromkeys(names))
+    return {start: _parse_start(start) for start in (starts.split(",") if isinstance(starts, str) else starts)}
+
+
+def _parse_start(start: str) -> dict[str, Any]:
+    kind, _, name = start.partition(":")
+    if name and kind in ("teacher", "frozen"):
+        return {**STARTS[kind], "checkpoint": name}
+    if name and kind == "encoder":
+        encoder, _, weights = name.partition("=")
+        require(encoder_name, starts=encoder)
+        init = "none" if weights == "none" else "imagenet"
+        return {"init": init, "encoder": encoder, **({"weights": weights} if weights else {})}
+    require(one_of(*STARTS, "teacher:CHECKPOINT", "frozen:CHECKPOINT", "encoder:NAME"), starts=start)
+    return STARTS[start]
 
 
 def _parse_budgets(budgets: str | Sequence[int]) -> list[int]:

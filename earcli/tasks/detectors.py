@@ -103,8 +103,9 @@ def build_detector(
     if config.init != "teacher":
         config = config.settled(None, names)
         model = EarDetector.untrained(config)
-        if config.init == "imagenet":
-            model.encoder.load_backbone(read_initial_trunk(config))
+        trunk = read_initial_trunk(config)
+        if trunk is not None:
+            model.encoder.load_backbone(trunk)
         return model, config
     checkpoint = Checkpoint.open(config.checkpoint, "teacher", run_dir=config.run_dir)
     if note is not None:
@@ -119,14 +120,14 @@ def build_detector(
     return model, replace(config, checkpoint=str(checkpoint.path))
 
 
-def read_initial_trunk(config: FinetuneConfig) -> dict[str, Tensor]:
-    """The weights of the backbone for `init="imagenet"`.
+def read_initial_trunk(config: FinetuneConfig) -> dict[str, Tensor] | None:
+    """The weights of the backbone for an `init` of imagenet; None for none.
 
     Raises:
-        ConfigError: `weights` is none.
+        ConfigError: There is no such encoder, or `weights` is none where `init` is imagenet.
         WeightsError: They are missing or do not fit.
     """
-    trunk = read_trunk(replace(config.teacher_config, weights=config.weights))
-    if trunk is None:
+    trunk = read_trunk(replace(config.teacher_config, weights="none" if config.init == "none" else config.weights))
+    if trunk is None and config.init == "imagenet":
         raise ConfigError("`weights` must be pretrained or a file if `init` is imagenet, got none.")
     return trunk

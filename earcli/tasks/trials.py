@@ -68,23 +68,30 @@ def read_ears(
 def settle_configs(
     configs: Mapping[str, FinetuneConfig], names: Sequence[str], reporter: Reporter
 ) -> dict[str, FinetuneConfig]:
-    """Configurations with the teacher's architecture, also those that start without its weights.
+    """Configurations with the architecture of their teacher, also those that start without its weights.
+
+    A configuration with an encoder of its own has the teacher's sizes and its own encoder.
 
     Raises:
         CheckpointError: There is no such teacher, or it cannot be used.
         WeightsError: The weights of a backbone are missing or do not fit.
         ConfigError: A knob contradicts the teacher.
     """
-    first = next(iter(configs.values()))
-    checkpoint = Checkpoint.open(first.checkpoint, "teacher", run_dir=first.run_dir)
-    assert isinstance(checkpoint.config, TrainConfig)
-    reporter.note(f"teacher {checkpoint.path}")
+    teachers: dict[str, Checkpoint] = {}
     result = {}
     for name, config in configs.items():
-        config = replace(config, checkpoint=str(checkpoint.path)).settled(checkpoint.config, names)
-        result[name] = choose_precision(config)
-        if config.init == "imagenet":
-            read_initial_trunk(config)  # fails now, not after hours of training
+        if config.checkpoint not in teachers:
+            teachers[config.checkpoint] = Checkpoint.open(config.checkpoint, "teacher", run_dir=config.run_dir)
+            reporter.note(f"teacher {teachers[config.checkpoint].path}")
+        checkpoint = teachers[config.checkpoint]
+        assert isinstance(checkpoint.config, TrainConfig)
+        teacher = checkpoint.config
+        if config.init != "teacher" and config.encoder:
+            teacher = replace(teacher, encoder=config.encoder, encoder_size=0, input_stats="encoder")
+        settled = replace(config, checkpoint=str(checkpoint.path)).settled(teacher, names)
+        if config.init != "teacher":  # fails now, not after hours of training
+            read_initial_trunk(settled)
+        result[name] = choose_precision(settled)
     return result
 
 

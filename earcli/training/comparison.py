@@ -17,7 +17,7 @@ from earcli.analysis.detection import DetectionResults
 from earcli.config.detector import FinetuneConfig
 from earcli.data.batches import PixelDataset
 from earcli.errors import ConfigError
-from earcli.metrics.intervals import bootstrap_interval
+from earcli.metrics.intervals import bootstrap_interval, reduction_interval
 from earcli.models.detector import EarDetector
 from earcli.reporting.reporter import SILENT
 from earcli.training.loop import train_detector
@@ -168,8 +168,8 @@ def _run_trial(make: Starter, train: PixelDataset, test: PixelDataset, task: _Ta
 def summarize(trials: Sequence[Trial], count: int, groups: Rows) -> list[dict[str, float | int | str]]:
     """A row for each start and budget: mean NME and IoU over ears, and the 95% interval of NME.
 
-    The error of an ear is its mean over seeds; the interval resamples groups of ears. `below_first` is the relative
-    reduction of NME compared with the first start at the same budget.
+    The error of an ear is its mean over seeds; intervals resample groups of ears. `below_first` is the relative
+    reduction of NME compared with the first start at the same budget, on the same ears, with its 95% interval.
 
     Args:
         trials: All trials of a plan.
@@ -183,6 +183,7 @@ def summarize(trials: Sequence[Trial], count: int, groups: Rows) -> list[dict[st
         nme, reference = errors[start, budget], errors[keys[0][0], budget]
         labeled = ~np.isnan(nme)
         low, high = bootstrap_interval(nme[labeled, None], groups[labeled])[:, 0]
+        reduction = reduction_interval(nme[labeled], reference[labeled], groups[labeled])
         overlaps = [trial.iou for trial in trials if (trial.start, trial.budget) == (start, budget)]
         rows.append(
             {
@@ -193,6 +194,8 @@ def summarize(trials: Sequence[Trial], count: int, groups: Rows) -> list[dict[st
                 "nme_high": float(high),
                 "iou": float(np.concatenate(overlaps).mean()),
                 "below_first": 1 - float(nme[labeled].mean() / reference[labeled].mean()),
+                "below_first_low": reduction[0],
+                "below_first_high": reduction[1],
             }
         )
     return rows

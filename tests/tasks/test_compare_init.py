@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
+import torch
 
 from earcli.errors import ConfigError, RunError
 from earcli.tasks.compare_init import compare_init
@@ -13,7 +15,9 @@ from earcli.tasks.compare_init import compare_init
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"starts": "none,luck"}, "`starts` must be one of none, teacher, frozen, imagenet, got 'luck'"),
+        ({"starts": "none,luck"}, "`starts` must be one of none, teacher, frozen, imagenet, .*, got 'luck'"),
+        ({"starts": "teacher:"}, "`starts` must be one of .*, got 'teacher:'"),
+        ({"starts": "encoder:resnet19"}, "`starts` must be resnet18 to resnet152 .*, got 'resnet19'"),
         ({"budgets": "10,x"}, "`budgets` must be numbers of labels such as 10,25,60, got '10,x'"),
         ({"budgets": [5, 0]}, r"`budgets` must be numbers of labels such as 10,25,60, got \[5, 0\]"),
         ({"budgets": []}, "`budgets` must be numbers of labels"),
@@ -55,9 +59,31 @@ def test_a_row_averages_the_errors_of_all_ears(ears: Path, teacher: Path, tmp_pa
         ("none", "2", "1", "3"),
     ]
     (row,) = result.to_dict()
-    assert (row["start"], row["labels"], row["below_first"]) == ("none", 2, 0)
+    assert [row[name] for name in ("start", "labels", "below_first", "below_first_low")] == ["none", 2, 0, 0]
     for name in ("nme", "iou"):  # the folds have equally many ears
         assert row[name] == pytest.approx(sum(float(trial[name]) for trial in trials) / 2, abs=1e-6)
     with (result.output / "comparison.csv").open(newline="") as file:
         assert [{name: str(value) for name, value in row.items()}] == list(csv.DictReader(file))
     assert result.curve.read_bytes().startswith(b"\x89PNG")
+
+
+def test_other_encoders_and_other_teachers_start_beside_the_teacher(ears: Path, teacher: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "convnext.pth"
+    torch.save(timm.create_model("test_convnext").state_dict(), weights)
+    starts = ["none", f"encoder:timm:test_convnext={weights}", "encoder:timm:test_vit=none", f"frozen:{teacher}"]
+    result = compare_init(
+        [ears / "val_landmarks.coco.json"],
+        checkpoint=teacher,
+        starts=starts,
+        budgets=[2],
+        seeds=1,
+        folds=2,
+        steps=1,
+        config={"batch_size": 2, "precision": "32", "augment": "none"},
+        output=tmp_path / "out",
+        run_dir=tmp_path / "runs",
+    )
+    assert [row["start"] for row in result.rows] == starts
+    assert len({row["nme"] for row in result.rows}) == 4
+    for row in result.rows[1:]:
+        assert row["below_first_low"] <= row["below_first"] <= row["below_first_high"]
