@@ -138,13 +138,13 @@ def make_tables(figures: dict[str, Any]) -> list[Table]:
 
 def _speed_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
     peaks = figures["peak_gflops"]
-    peak = peaks["convolution 32" if figures["precision"] == "32" else "convolution bf16"]
+    peak = peaks.get("convolution 32" if figures["precision"] == "32" else "convolution bf16")
     return [
         ("images/s", f"{figures['images_per_second']:.2f}"),
         ("GFLOP per step", f"{figures['gflop_per_step']:.0f}"),
         ("GFLOP/s", f"{figures['gflops']:.0f}"),
         *_rows({f"GFLOP/s, {name} alone": value for name, value in peaks.items()}, ".0f"),
-        ("share of the convolution's GFLOP/s", f"{figures['gflops'] / peak:.0%}"),
+        *([("share of the convolution's GFLOP/s", f"{figures['gflops'] / peak:.0%}")] if peak else []),
         ("waiting for data", f"{figures['data_wait']:.1%}"),
         ("first step, s", f"{figures['first_step_s']:.1f}"),
         ("loader, images/s of one core", f"{figures['loader']['images_per_second']:.0f}"),

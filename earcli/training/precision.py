@@ -24,11 +24,11 @@ def choose_precision(config: Config) -> Config:
         return config
     if cuda:
         return replace(config, precision="16-mixed")
-    native = not torch.backends.mps.is_available() and _has_bf16_instructions()
+    native = not torch.backends.mps.is_available() and has_bf16_instructions()
     return replace(config, precision="bf16-mixed" if native else "32")
 
 
-def _has_bf16_instructions() -> bool:
+def has_bf16_instructions() -> bool:
     """Whether the CPU has bf16 instructions, whose emulation is slower than fp32; False for an older torch."""
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(value for name, value in capabilities.items() if name.endswith("bf16"))

@@ -19,6 +19,7 @@ def test_a_bench_measures_every_phase_and_counts_every_convolution(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("earcli.benchmarks.loader.LOADER_SECONDS", 0.2)
+    monkeypatch.setattr("earcli.benchmarks.training_step.has_bf16_instructions", lambda: False)
     config = replace(config, precision="32", batch_size=2)
     crops = load_crops(read_manifest(config.train_manifest), config.image_size, config.run_dir / ".cache", 2)
     result = measure_training_step(config, crops, None, None, 1, True, lambda *_: None)
@@ -30,6 +31,7 @@ def test_a_bench_measures_every_phase_and_counts_every_convolution(
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(2, 3, config.image_size, config.image_size))
     assert result["gflop_per_step"] == pytest.approx(3 * counter.get_total_flops() / 1e9, rel=0.05)
+    assert list(result["peak_gflops"]) == ["matrix product 32", "convolution 32"]
     assert set(result["terms_ms"]) == {"l1", "ssim", "edge", "contrastive", "center"}
     assert result["memory_mib"]["parameters"] * 2**20 == 4 * sum(p.numel() for p in model.parameters())
     assert result["naive"]["step_ms"] > 0
