@@ -50,6 +50,21 @@ def read_trunk(config: TrainConfig) -> dict[str, Tensor] | None:
     return {key: value for key, value in state.items() if not key.startswith("fc.")}
 
 
+def describe_license(encoder: str, source: str) -> str | None:
+    """The license of the weights that `read_trunk` reads for `weights` of `source`; None for a file or random weights.
+
+    >>> describe_license("resnet18", "pretrained")
+    'pretrained weights of resnet18: bsd-3-clause, https://github.com/pytorch/vision'
+    """
+    if source not in PRETRAINED:
+        return None
+    if encoder.startswith(TIMM):
+        facts = pretrained_facts(encoder)
+        page = f"https://huggingface.co/{facts.hf_hub_id}" if facts.hf_hub_id else str(facts.url)
+        return f"pretrained weights of {encoder}: {facts.license or 'unknown license'}, {page}"
+    return f"pretrained weights of {encoder}: bsd-3-clause, https://github.com/pytorch/vision"
+
+
 def _read_timm_trunk(config: TrainConfig) -> dict[str, Tensor]:
     """The pretrained weights of a timm model, by the names of `TimmTrunk.model`, with positions as for its size."""
     encoder, source = config.encoder, config.weights

@@ -74,11 +74,12 @@ class RunFolder:
             )
         return run
 
-    def write_start(self, config: Knobs, skipped: Sequence["Skipped"]) -> None:
+    def write_start(self, config: Knobs, skipped: Sequence["Skipped"], comment: str | None = None) -> None:
         """Writes what is known before the first step: `hparams.yaml`, and `skipped.csv` where pictures were left out.
 
         Args:
             skipped: the pictures or labels that were left out, and why.
+            comment: the first line of `hparams.yaml`, which readers of YAML skip.
 
         Raises:
             RunError: the folder cannot be written.
@@ -86,7 +87,7 @@ class RunFolder:
         from earcli.data.cache import write_skipped
 
         with atomic_write(self.path / "hparams.yaml") as temporary:
-            temporary.write_text(config.to_yaml(), encoding="utf-8")
+            temporary.write_text((f"# {comment}\n" if comment else "") + config.to_yaml(), encoding="utf-8")
         write_skipped(self.path / "skipped.csv", skipped)
 
     def claim(self) -> "FileLock":

@@ -13,6 +13,7 @@ from earcli.config.teacher import (
     ENCODER_HELP,
     ENCODER_SIZE_HELP,
     INPUT_STATS_HELP,
+    WEIGHTS_HELP,
     AnyRunConfig,
     DataConfig,
     OptimConfig,
@@ -34,7 +35,7 @@ class DetectorConfig:
         "teacher",
         "Initialization: a teacher, an encoder with pretrained `weights` (imagenet), or random weights (none).",
     )
-    weights: str = knob("pretrained", "Weights of the trunk if `init` is imagenet: pretrained, or a file.")
+    weights: str = knob("pretrained", f"Weights of the trunk if `init` is imagenet: {WEIGHTS_HELP}")
     freeze_encoder: bool = knob(False, "Train the heads only and freeze everything that comes from the teacher.")
     mirror_right: bool | None = knob(
         None,
@@ -166,6 +167,11 @@ class FinetuneConfig(
         mirror_right = mirrors and self.view == "crop" if self.mirror_right is None else self.mirror_right
         points = {"landmarks": len(names), "landmark_names": ",".join(chosen_names)}
         return replace(self, **architecture, **points, image_size=size, mirror_right=mirror_right)  # type: ignore[arg-type]
+
+    @property
+    def initial_trunk(self) -> tuple[str, str]:
+        assert self.encoder is not None
+        return self.encoder, self.weights if self.init == "imagenet" else "none"
 
     @property
     def is_settled(self) -> bool:

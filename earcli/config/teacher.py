@@ -30,6 +30,10 @@ ENCODER_SIZE_HELP = (
 INPUT_STATS_HELP = (
     "Input of the trunk: encoder normalizes it as the trunk's pretrained weights expect, none leaves it in [-1, 1]."
 )
+WEIGHTS_HELP = (
+    "pretrained (imagenet means the same), or a .pth or .safetensors file. Pretrained weights have licenses of their "
+    "own (DINOv3's is Meta's), which the first lines of a run and its hparams.yaml name."
+)
 EMA_HELP = "Decay of a moving average of the weights, which is validated and saved for use; 0 disables it."
 BATCH_HELP = "Pictures per batch and device; auto (or 0) finds the largest batch that fits, on CUDA."
 
@@ -62,9 +66,7 @@ class ModelConfig:
         "k).",
         between(0, 4),
     )
-    weights: str = knob(
-        "pretrained", "Initial weights of the trunk: pretrained (imagenet means the same), none, or a file."
-    )
+    weights: str = knob("pretrained", f"Initial weights of the trunk: none, or {WEIGHTS_HELP}")
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,11 @@ EARLIER_MODEL = {"skeleton_dim": 0, "side": "mixed", "input_stats": "none"}
 class AnyRunConfig(Knobs, RunConfig, DataConfig, OptimConfig):
     """The knobs that every kind of run shares."""
 
+    @property
+    def initial_trunk(self) -> tuple[str, str]:
+        """The encoder, and what its trunk starts from, as in `weights`; none as well where a teacher replaces it."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class TrainConfig(AnyRunConfig, TeacherRunConfig, TeacherDataConfig, AnnealingConfig, ObjectiveConfig, ModelConfig):
@@ -215,6 +222,10 @@ class TrainConfig(AnyRunConfig, TeacherRunConfig, TeacherDataConfig, AnnealingCo
 
     GROUPS = (ModelConfig, ObjectiveConfig, AnnealingConfig, OptimConfig, TeacherDataConfig, TeacherRunConfig)
     PRESETS = PRESETS
+
+    @property
+    def initial_trunk(self) -> tuple[str, str]:
+        return self.encoder, self.weights
 
     @property
     def mirrors_right(self) -> bool:

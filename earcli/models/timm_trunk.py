@@ -99,11 +99,6 @@ def pretrained_facts(encoder: str) -> Any:
     return get_pretrained_cfg(encoder.removeprefix(TIMM), allow_unregistered=True) or PretrainedCfg()
 
 
-def license_of(encoder: str) -> str:
-    """The license of the pretrained weights of a timm model, such as apache-2.0; unknown where timm states none."""
-    return str(pretrained_facts(encoder).license or "unknown")
-
-
 @dataclass(frozen=True)
 class _Plan:
     """How to build a model and which maps to take, found on torch's meta device, which computes nothing.

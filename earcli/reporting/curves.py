@@ -42,7 +42,9 @@ def save_comparison(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         below = [100 * (row["nme"] - row["nme_low"]) for row in selected]
         above = [100 * (row["nme_high"] - row["nme"]) for row in selected]
         labels = [row["labels"] for row in selected]
-        axis.errorbar(labels, nme, (below, above), fmt=style, color="black", capsize=3, markersize=4, label=fill(start, 40))
+        axis.errorbar(
+            labels, nme, (below, above), fmt=style, color="black", capsize=3, markersize=4, label=fill(start, 40)
+        )
     axis.set(xlabel="labels", ylabel="NME, % of the box diagonal", ylim=(0, None))
     axis.set_xticks(sorted({row["labels"] for row in rows}))
     axis.legend(frameon=False, fontsize=8).set_in_layout(False)  # a long name must not squeeze the plot

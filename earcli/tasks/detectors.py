@@ -127,7 +127,7 @@ def read_initial_trunk(config: FinetuneConfig) -> dict[str, Tensor] | None:
         ConfigError: There is no such encoder, or `weights` is none where `init` is imagenet.
         WeightsError: They are missing or do not fit.
     """
-    trunk = read_trunk(replace(config.teacher_config, weights="none" if config.init == "none" else config.weights))
+    trunk = read_trunk(replace(config.teacher_config, weights=config.initial_trunk[1]))
     if trunk is None and config.init == "imagenet":
         raise ConfigError("`weights` must be pretrained or a file if `init` is imagenet, got none.")
     return trunk

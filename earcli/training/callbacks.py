@@ -16,6 +16,7 @@ from pytorch_lightning import Callback, Trainer
 from torch.utils.tensorboard import SummaryWriter
 
 from earcli.checkpoints.checkpoint import FORMAT_VERSION, Checkpoint
+from earcli.checkpoints.pretrained import describe_license
 from earcli.checkpoints.runs import RunFolder, create_run
 from earcli.checkpoints.weights import AVERAGE_PREFIX, MODEL_PREFIX
 from earcli.config.teacher import AnyRunConfig
@@ -71,7 +72,10 @@ class RunRecorder(Callback):
             self.lock = self.run.claim()
             for folder in (self.run.path, self.run.checkpoints, self.run.path / module.SAMPLES_FOLDER):
                 remove_temporaries(folder)
-            self.run.write_start(self.config, self.skipped)
+            terms = describe_license(*self.config.initial_trunk)
+            if terms is not None:
+                self.reporter.note(terms)
+            self.run.write_start(self.config, self.skipped, terms)
             self.reporter.note(f"run folder {self.run.path}")
 
     def save(self, trainer: Trainer) -> Path:

@@ -12,7 +12,7 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from earcli.checkpoints.pretrained import read_cached_vgg, read_pretrained, read_trunk, read_vgg
+from earcli.checkpoints.pretrained import describe_license, read_cached_vgg, read_pretrained, read_trunk, read_vgg
 from earcli.config.teacher import TrainConfig
 from earcli.errors import WeightsError
 from earcli.losses.perceptual import PerceptualLoss
@@ -166,3 +166,11 @@ def test_without_network_the_place_of_timm_weights_is_named(
     assert f"those of {encoder} are not on this machine and cannot be downloaded (" in str(caught.value)
     assert remedy in str(caught.value)
     assert str(caught.value).endswith("or give `weights` a file or none.")
+
+
+def test_the_license_of_pretrained_weights_is_named() -> None:
+    line = describe_license("timm:convnext_tiny.dinov3_lvd1689m", "pretrained")
+    assert line is not None
+    assert line.endswith("dinov3_lvd1689m: dinov3-license, https://huggingface.co/timm/convnext_tiny.dinov3_lvd1689m")
+    assert describe_license("resnet50", "imagenet") is not None
+    assert describe_license("resnet50", "none") is describe_license("resnet50", "weights.pth") is None

@@ -8,7 +8,7 @@ import timm_models  # noqa: F401 (registers the tiny models)
 import torch
 
 from earcli.errors import ConfigError
-from earcli.models.timm_trunk import TimmTrunk, license_of
+from earcli.models.timm_trunk import TimmTrunk
 
 TINY = ["timm:test_convnext", "timm:test_efficientnet", "timm:test_resnet", "timm:test_vit", "timm:tiny_dinov2",
         "timm:tiny_sam"]  # fmt: skip
@@ -97,8 +97,3 @@ def test_without_timm_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ConfigError, match=r"needs timm\. Install it: pip install 'earcli\[timm\]'"):
         TimmTrunk("timm:test_vit", 64)
-
-
-def test_the_license_of_weights_is_known() -> None:
-    assert license_of("timm:convnext_tiny.dinov3_lvd1689m") == "dinov3-license"
-    assert license_of("timm:vit_small_patch14_dinov2.lvd142m") == "apache-2.0"

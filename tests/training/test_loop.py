@@ -154,3 +154,13 @@ def test_early_stopping_stops(config: TrainConfig, monkeypatch: pytest.MonkeyPat
     recorder = Recorder()
     fit(replace(config, epochs=6, early_stopping=True, patience=2), recorder)
     assert len(recorder.records) == 3
+
+
+def test_a_run_names_the_license_of_its_pretrained_weights_and_its_knobs_stay_readable(config: TrainConfig) -> None:
+    recorder = Recorder()
+    fit(replace(config, epochs=1, weights="pretrained"), recorder)
+    line = "pretrained weights of resnet18: bsd-3-clause, https://github.com/pytorch/vision"
+    assert line in recorder.notes
+    path = config.run_dir / config.run_name / "version_0" / "hparams.yaml"
+    assert path.read_text().startswith(f"# {line}\n")
+    assert TrainConfig.read_file(path)["weights"] == "pretrained"
